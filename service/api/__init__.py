@@ -1,0 +1,1 @@
+"""HTTP: parse, limit, call the pipeline, serialise in the caller's dialect."""

@@ -1,0 +1,81 @@
+"""The one table from errors to HTTP statuses, and the one shape of an error body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service import errors
+
+STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
+    errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InputTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EngineRejected: HTTPStatus.BAD_GATEWAY,
+    errors.EngineProtocolError: HTTPStatus.BAD_GATEWAY,
+    errors.EmbedderError: HTTPStatus.BAD_GATEWAY,
+    errors.RetrievalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.OnepassError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""Looked up along an error's class and its bases, nearest first."""
+
+
+def status_of(error: errors.OnepassError) -> HTTPStatus:
+    """The HTTP status that stands for ``error``."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def error_response(status: int, kind: str, message: str, field: str | None = None) -> JSONResponse:
+    """``{"error": {"type", "message", "field"}}``; ``field`` is null where no field is to blame."""
+    return JSONResponse({"error": {"type": kind, "message": message, "field": field}}, status)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of ours, of validation and of routing in the one shape."""
+    app.add_exception_handler(errors.OnepassError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.OnepassError)  # noqa: S101  registered for this class alone
+    field = error.field if isinstance(error, errors.RequestError) else None
+    return error_response(status_of(error), _snake(type(error).__name__), str(error), field)
+
+
+async def _validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
+    first: dict[str, Any] = error.errors()[0]
+    field = field_path(first["loc"])
+    if first["type"] == "json_invalid":
+        reason = first.get("ctx", {}).get("error", "not JSON")
+        return error_response(HTTPStatus.BAD_REQUEST, "invalid_json", f"the body is not JSON: {reason}", "body")
+    return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{field}: {first['msg']}", field)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
+    kind = _snake(HTTPStatus(error.status_code).phrase.title().replace(" ", ""))
+    response = error_response(error.status_code, kind, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def field_path(location: Sequence[str | int]) -> str:
+    """A field as the caller spelt it: ``("body", "documents", 3, "text")`` is ``documents[3].text``."""
+    path = ""
+    for part in location[1:] or location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_")

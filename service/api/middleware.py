@@ -1,0 +1,113 @@
+"""Plain ASGI middleware: a request id on every answer, a limit on every body, an event for every request."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import error_response
+from service.observability.events import Observer, RequestFinished
+
+REQUEST_ID = "x-request-id"
+_ACCEPTABLE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class RequestContext:
+    """Gives each request an id (the caller's, if it is a plain one), and tells the observer how it ended."""
+
+    def __init__(self, app: ASGIApp, *, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.monotonic(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                route = getattr(scope.get("route"), "path", "(none)")
+                seconds = time.monotonic() - started
+                self._observer.observe(RequestFinished(route, _method(scope["method"]), status, seconds))
+
+
+class BodyLimit:
+    """Refuses bodies above ``limit`` bytes, by their announced length where there is one, else while they arrive."""
+
+    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or answer 413."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = error_response(413, "input_too_large", f"the body is larger than {self._limit} bytes", "body")
+        if _announced_length(scope) > self._limit:
+            await refusal(scope, receive, send)
+            return
+        body, complete = await self._read(receive)
+        if not complete:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _read(self, receive: Receive) -> tuple[bytes, bool]:
+        """The body, and whether it was read to its end within the limit."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return b"", False
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                return b"", False
+            if not message.get("more_body", False):
+                return bytes(body), True
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives the body already read, then whatever comes next, such as a disconnect."""
+    given = False
+
+    async def replayed() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+def _request_id(offered: str | None) -> str:
+    return offered if offered and _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
+
+
+def _announced_length(scope: Scope) -> int:
+    announced = Headers(scope=scope).get("content-length", "")
+    return int(announced) if announced.isascii() and announced.isdigit() else 0
+
+
+def _method(method: str) -> str:
+    """A method as a label: whatever a client invents must not become a new time series."""
+    return method if method in {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"} else "OTHER"

@@ -1,0 +1,114 @@
+"""Bodies of our own dialect as requests of the domain, held to the configured limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from service.api.schemas import native
+from service.domain import Document, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
+from service.errors import InputTooLarge, InvalidInput
+from service.settings import LimitSettings
+
+_TENANT = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+def search_request(
+    body: native.SearchBody, limits: LimitSettings, default_mode: RetrievalMode, tenant: str | None = None
+) -> SearchRequest:
+    """The request a body stands for.
+
+    Raises:
+        InvalidInput, InputTooLarge: naming the field.
+    """
+    _check_query(body.query, limits)
+    _check_size("top_k", body.top_k, limits.candidates)
+    _check_size("candidates", body.candidates, limits.candidates)
+    return SearchRequest(
+        query=body.query,
+        timeout_ms=_timeout(body.timeout_ms, limits),
+        index=body.index,
+        top_k=body.top_k,
+        candidates=max(body.candidates, body.top_k),
+        mode=body.mode or default_mode,
+        rerank=_options(body.rerank),
+        strict=body.strict,
+        tenant=tenant,
+    )
+
+
+def rerank_request(body: native.RerankBody, limits: LimitSettings, tenant: str | None = None) -> RerankRequest:
+    """The request a body stands for.
+
+    Raises:
+        InvalidInput, InputTooLarge: naming the field.
+    """
+    _check_query(body.query, limits)
+    if not body.documents:
+        raise InvalidInput("give at least one document", field="documents")
+    _check_size("documents", len(body.documents), limits.documents)
+    documents = tuple(_document(document, position) for position, document in enumerate(body.documents))
+    _check_documents(documents, limits)
+    return RerankRequest(
+        query=body.query,
+        documents=documents,
+        timeout_ms=_timeout(body.timeout_ms, limits),
+        top_n=body.top_n,
+        rerank=_options(body.rerank),
+        strict=body.strict,
+        tenant=tenant,
+    )
+
+
+def tenant_of(headers: Mapping[str, str], header: str | None) -> str | None:
+    """Who asks, by the header that names it; nobody in particular where there is no such header.
+
+    Raises:
+        InvalidInput: it names nobody.
+    """
+    name = headers.get(header) if header else None
+    if name is not None and not _TENANT.fullmatch(name):
+        raise InvalidInput("a tenant is 1 to 128 letters, digits and any of _ . : -", field=str(header))
+    return name
+
+
+def _check_query(query: str, limits: LimitSettings) -> None:
+    if not query.replace("\0", " ").strip():
+        raise InvalidInput("the query is empty", field="query")
+    if len(query) > limits.query_chars:
+        raise InputTooLarge(f"the query has {len(query)} characters; {limits.query_chars} are allowed", field="query")
+
+
+def _check_size(field: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise InputTooLarge(f"{field}: {size} are asked for; {limit} are allowed", field=field)
+
+
+def _check_documents(documents: Sequence[Document], limits: LimitSettings) -> None:
+    seen: dict[str, int] = {}
+    for position, document in enumerate(documents):
+        first = seen.setdefault(document.id, position)
+        if first != position:
+            raise InvalidInput(
+                f"documents[{position}] has the id of documents[{first}]", field=f"documents[{position}].id"
+            )
+        _check_size(f"documents[{position}].text", len(document.title) + len(document.text), limits.document_chars)
+
+
+def _document(body: str | native.DocumentBody, position: int) -> Document:
+    if isinstance(body, str):
+        return Document(id=str(position), text=body)
+    identifier = str(position) if body.id is None else body.id
+    return Document(id=identifier, text=body.text, title=body.title, metadata=body.metadata)
+
+
+def _options(body: native.RerankOptionsBody) -> RerankOptions:
+    return RerankOptions(enabled=body.enabled, profile=body.profile, strategy=body.strategy)
+
+
+def _timeout(wanted: float | None, limits: LimitSettings) -> float:
+    if wanted is None:
+        return limits.timeout_ms
+    if wanted > limits.max_timeout_ms:
+        raise InputTooLarge(f"timeout_ms: at most {limits.max_timeout_ms:g} are allowed", field="timeout_ms")
+    return wanted

@@ -1,0 +1,1 @@
+"""Endpoints, grouped by whom they serve."""

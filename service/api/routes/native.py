@@ -1,0 +1,52 @@
+"""``/v1/search`` and ``/v1/rerank``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+
+from service.api import examples
+from service.api.requests import rerank_request, search_request, tenant_of
+from service.api.schemas import native
+from service.api.serialise import rerank_answer, search_answer
+from service.domain import RetrievalMode
+from service.pipeline import Pipeline
+from service.settings import LimitSettings
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": native.ErrorBody, "description": description}
+    for status, description in {
+        400: "The body is not JSON",
+        404: "No index, profile or strategy of that name",
+        413: "A size above its limit",
+        422: "A field that cannot be used",
+        500: "The first stage failed",
+        502: "`strict`: a model answered uselessly",
+        503: "`strict`: a model cannot be reached",
+        504: "Time ran out before there was anything to give, or `strict`",
+    }.items()
+}
+
+
+def router(
+    pipeline: Pipeline, limits: LimitSettings, mode: RetrievalMode, tenant_header: str | None = None
+) -> APIRouter:
+    """The two endpoints over ``pipeline``; ``mode`` is the first stage of requests that name none."""
+    routes = APIRouter(prefix="/v1", tags=["ranking"], responses=ERRORS)
+
+    @routes.post("/search", summary="Find passages in an index and rank them")
+    async def search(
+        request: Request, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
+    ) -> native.SearchAnswer:
+        answer = await pipeline.search(search_request(body, limits, mode, tenant_of(request.headers, tenant_header)))
+        return search_answer(answer, body, request.state.request_id)
+
+    @routes.post("/rerank", summary="Rank documents of your own")
+    async def rerank(
+        request: Request, body: Annotated[native.RerankBody, Body(openapi_examples=examples.RERANK)]
+    ) -> native.RerankAnswer:
+        answer = await pipeline.rerank(rerank_request(body, limits, tenant_of(request.headers, tenant_header)))
+        return rerank_answer(answer, body, request.state.request_id)
+
+    return routes

@@ -1,0 +1,46 @@
+"""What operators and machines ask: indexes, profiles, health, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastapi import APIRouter, Response
+
+from service.api.schemas.operations import IndexBody, ProfileBody, ReadyBody
+from service.observability.prometheus import CONTENT_TYPE
+from service.pipeline import Pipeline
+
+
+def router(
+    pipeline: Pipeline,
+    indexes: Callable[[], Sequence[IndexBody]],
+    profiles: Callable[[], Sequence[ProfileBody]],
+    exposition: Callable[[], bytes],
+) -> APIRouter:
+    """The endpoints; the callables give the state of the moment."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/v1/indexes", summary="Indexes being served")
+    async def list_indexes() -> list[IndexBody]:
+        return list(indexes())
+
+    @routes.get("/v1/profiles", summary="Profiles being served")
+    async def list_profiles() -> list[ProfileBody]:
+        return list(profiles())
+
+    @routes.get("/livez", summary="Whether the process works at all")
+    async def livez() -> dict[str, bool]:
+        return {"live": True}
+
+    @routes.get("/readyz", summary="Whether requests should be sent here")
+    async def readyz() -> ReadyBody:
+        """A reranker that is down degrades answers but does not make the service unready: searches go on."""
+        engines = {name: await ranker.scorer.ready() for name, ranker in pipeline.rankers.items()}
+        versions = {name: stage.version for name, stage in pipeline.first_stages.items()}
+        return ReadyBody(ready=True, indexes=versions, engines=engines)
+
+    @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
+    async def metrics() -> Response:
+        return Response(exposition(), media_type=CONTENT_TYPE)
+
+    return routes

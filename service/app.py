@@ -1,0 +1,294 @@
+"""The composition root: settings in, a running service out.
+
+The only file that knows concrete classes; the command line reaches them through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from service import __version__
+from service.api import errors as api_errors
+from service.api.middleware import BodyLimit, RequestContext
+from service.api.routes import native, operations, playground
+from service.api.schemas.operations import IndexBody, ProfileBody
+from service.engine.fake import FakeScorer
+from service.engine.onnx import onnx_scorer
+from service.engine.scorer import Scorer
+from service.engine.vllm.arguments import facts_of, server_arguments
+from service.engine.vllm.discovery import GENERATED, Needs
+from service.engine.vllm.export_head import CONFIG, export_head
+from service.engine.vllm.permutation import Generation
+from service.engine.vllm.reading import Manners, Mode
+from service.engine.vllm.scorer import VllmOptions, VllmScorer
+from service.errors import ConfigurationError
+from service.observability.events import IndexOpened, Notify, Observers
+from service.observability.logs import LogObserver, configure
+from service.observability.prometheus import PrometheusObserver
+from service.pipeline import Pipeline
+from service.ranking import profile as profiles
+from service.ranking.profile import Profile
+from service.ranking.prompt import PromptBuilder
+from service.ranking.ranker import Ranker
+from service.ranking.readings import Reading
+from service.ranking.sources import fetched
+from service.retrieval import index_store
+from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.embedder import Embedder
+from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
+from service.retrieval.local_first_stage import LocalFirstStage, Options
+from service.settings import EmbedderKind, EngineKind, Settings, load
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that answers requests, and what must be closed after the last one."""
+
+    pipeline: Pipeline
+    stages: Sequence[LocalFirstStage]
+    rankers: Sequence[Ranker]
+    embedder: Embedder
+    metrics: PrometheusObserver
+    observers: Observers
+
+    async def open(self) -> None:
+        """Look at the model servers for the first time. Raises ``ConfigurationError`` for one that cannot be used."""
+        for ranker in self.rankers:
+            await ranker.scorer.open()
+
+    async def close(self) -> None:
+        """Release threads, files and connections."""
+        for ranker in self.rankers:
+            await ranker.scorer.close()
+        for stage in self.stages:
+            await stage.close()
+        await self.embedder.close()
+
+
+def compose(settings: Settings) -> House:
+    """Open the indexes and load the models that ``settings`` name.
+
+    Raises:
+        ConfigurationError, ProfileError, IndexFolderError: what cannot be opened, and why.
+    """
+    metrics = PrometheusObserver()
+    observers = Observers([metrics, LogObserver()])
+    embedder = build_embedder(settings)
+    stages = _open_indexes(settings, embedder)
+    rankers = [build_ranker(settings, name, observers.observe) for name in _profile_names(settings)]
+    for stage in stages:
+        observers.observe(IndexOpened(stage.name, stage.version, stage.manifest.documents))
+    pipeline = Pipeline(
+        {stage.name: stage for stage in stages},
+        {ranker.profile.name: ranker for ranker in rankers},
+        default_index=_default_index(settings, stages),
+        default_profile=settings.ranking.profile,
+        observer=observers,
+    )
+    return House(pipeline, stages, rankers, embedder, metrics, observers)
+
+
+@asynccontextmanager
+async def build_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """The pipeline alone, for commands that need no HTTP."""
+    house = compose(settings)
+    try:
+        await house.open()
+        yield house.pipeline
+    finally:
+        await house.close()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application; without ``settings``, of this process's environment."""
+    settings = settings or load()
+    configure(settings.logs.level, json_lines=settings.logs.json_lines)
+    house = compose(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await house.open()
+            yield
+        finally:
+            await house.close()
+
+    app = FastAPI(
+        title="Onepass",
+        summary="Online listwise reranking: one forward pass, a few logits",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # both pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(
+        native.router(house.pipeline, settings.limits, settings.indexes.mode, settings.server.tenant_header)
+    )
+    app.include_router(
+        operations.router(
+            house.pipeline,
+            lambda: [_index_body(stage, house.pipeline.default_index) for stage in house.stages],
+            lambda: [_profile_body(ranker, settings.ranking.profile) for ranker in house.rankers],
+            house.metrics.exposition,
+        )
+    )
+    app.include_router(playground.router())
+    api_errors.install(app)
+    app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
+    app.add_middleware(RequestContext, observer=house.observers)
+    return app
+
+
+def build_embedder(settings: Settings) -> Embedder:
+    """The encoder that indexes are built and searched with."""
+    wanted = settings.embedder
+    if wanted.kind is EmbedderKind.BUILTIN:
+        return StaticEmbedder()
+    if wanted.url is None or wanted.model is None or wanted.dimension is None:
+        raise ConfigurationError("an openai embedder needs a url, a model and a dimension")
+    options = OpenAIOptions(
+        api_key=wanted.api_key,
+        query_prefix=wanted.query_prefix,
+        passage_prefix=wanted.passage_prefix,
+        batch_size=wanted.batch,
+        concurrency=wanted.concurrency,
+    )
+    return OpenAIEmbedder(wanted.url, wanted.model, wanted.dimension, options)
+
+
+def vllm_arguments(profile: Profile, mode: Mode | None = None, model: Path | None = None) -> list[str]:
+    """The arguments of a vLLM server for a profile, whose model lies in ``model``, in its own folder, or at its hub.
+
+    Without ``mode``, the one that every server of the profile's reading has.
+
+    Raises:
+        ProfileError: there is no ``config.json``.
+        ConfigurationError: the model cannot be served in that mode; the message says what to do instead.
+    """
+    builder, usual = PromptBuilder(profile), _USUAL_MODE[profile.reading]
+    if mode not in {None, usual} and not profile.reading.by_token:
+        raise ConfigurationError(f"{profile.name} is served with --mode {usual}, not {mode}")
+    folder, at_hub = model or profile.directory, None
+    if model is None and profile.hub is not None and not (folder / CONFIG).exists():
+        folder, at_hub = fetched(profile.hub, CONFIG).parent, profile.hub
+    facts = facts_of(
+        folder,
+        name=profile.model,
+        label_tokens=builder.label_tokens,
+        prompt_tokens=profile.context_tokens,
+        generated=profile.generation.max_tokens if profile.generation else GENERATED,
+        model=at_hub.name if at_hub else None,
+        revision=at_hub.revision if at_hub else None,
+    )
+    return server_arguments(facts, mode or usual)
+
+
+_USUAL_MODE = {
+    Reading.LISTWISE: Mode.DECODE,
+    Reading.POINTWISE: Mode.DECODE,
+    Reading.PERMUTATION: Mode.PERMUTATION,
+    Reading.EMBEDDING: Mode.EMBED,
+}
+
+
+def write_head(profile: Profile, target: Path) -> None:
+    """Write a profile's model with its labels' output rows as a classification head, for vLLM to serve.
+
+    Raises:
+        ProfileError: the profile's folder does not hold a causal language model.
+    """
+    export_head(profile.directory, PromptBuilder(profile).label_ids, target)
+
+
+def find_profile(settings: Settings, name: str | None = None) -> Profile:
+    """The profile of that name, or the default one."""
+    wanted = settings.ranking
+    return profiles.find(name or wanted.profile, wanted.profiles_directory, wanted.models_directory)
+
+
+def passage_encoder(settings: Settings, name: str | None = None) -> PromptBuilder:
+    """What tokenises passages for a profile when an index is built."""
+    return PromptBuilder(find_profile(settings, name))
+
+
+def build_ranker(settings: Settings, name: str | None = None, notify: Notify = lambda _: None) -> Ranker:
+    """A ranker for a profile, with its engine, which is still to be opened; ``notify`` hears what happens to it."""
+    builder = passage_encoder(settings, name)
+    return Ranker(builder, _scorer(settings, builder, notify), strategy=settings.ranking.strategy)
+
+
+def vllm_needs(builder: PromptBuilder, model: str | None = None) -> Needs:
+    """What a profile needs of a vLLM server that serves ``model``."""
+    profile = builder.profile
+    written = profile.generation
+    generation = None if written is None else Generation(profile.labels, **written.model_dump())
+    embeds = profile.reading is Reading.EMBEDDING
+    return Needs(builder.label_ids, profile.context_tokens, model=model, generation=generation, embeds=embeds)
+
+
+def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify) -> Scorer:
+    engine = settings.engine
+    match engine.kind:
+        case EngineKind.FAKE:
+            return FakeScorer()
+        case EngineKind.ONNX:
+            if not builder.profile.reading.by_token:
+                raise ConfigurationError(f"the profile {builder.profile.name} needs vLLM: set engine.kind")
+            return onnx_scorer(builder.profile.directory, threads=engine.threads, queue_prompts=engine.queue_prompts)
+        case EngineKind.VLLM:
+            key = engine.api_key.get_secret_value() if engine.api_key else None
+            options = VllmOptions(engine.urls, key, engine.call_tokens, Manners(priority=engine.priority))
+            return VllmScorer(options, vllm_needs(builder, engine.model), notify)
+
+
+def _profile_names(settings: Settings) -> list[str]:
+    return list(dict.fromkeys([settings.ranking.profile, *settings.ranking.profiles]))
+
+
+def _open_indexes(settings: Settings, embedder: Embedder) -> list[LocalFirstStage]:
+    wanted = settings.indexes
+    options = Options(threads=wanted.threads, checksums=wanted.verify, gpu=wanted.gpu)
+    folders = index_store.indexes_in(wanted.directory)
+    return [LocalFirstStage.open(folder, embedder, options=options) for folder in folders]
+
+
+def _default_index(settings: Settings, stages: Sequence[LocalFirstStage]) -> str | None:
+    wanted = settings.indexes.default
+    names = [stage.name for stage in stages]
+    if wanted is None:
+        return names[0] if len(names) == 1 else None
+    if wanted not in names:
+        raise ConfigurationError(f"the default index {wanted} is not in {settings.indexes.directory}")
+    return wanted
+
+
+def _index_body(stage: LocalFirstStage, default: str | None) -> IndexBody:
+    manifest = stage.manifest
+    return IndexBody(
+        name=stage.name,
+        version=stage.version,
+        default=stage.name == default,
+        documents=manifest.documents,
+        embedder=manifest.embedder,
+        faiss=manifest.factory,
+    )
+
+
+def _profile_body(ranker: Ranker, default: str) -> ProfileBody:
+    profile = ranker.profile
+    return ProfileBody(
+        name=profile.name,
+        description=profile.description,
+        model=ranker.scorer.model,
+        default=profile.name == default,
+        window=profile.window,
+        passage_tokens=profile.passage_tokens,
+        query_tokens=profile.query_tokens,
+        strategy=ranker.strategy,
+        strategies=list(profile.strategies),
+    )

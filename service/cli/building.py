@@ -1,0 +1,40 @@
+"""Building an index from a corpus with the parts that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.app import build_embedder, find_profile, passage_encoder
+from service.cli.progress import progress
+from service.corpus.chunking import Chunking
+from service.corpus.source import Source
+from service.ranking.sources import load_tokenizer
+from service.retrieval.builder import build_index
+from service.retrieval.manifest import Manifest
+from service.settings import Settings
+
+
+async def build(folder: Path, source: Source, settings: Settings, *, factory: str | None = None) -> Manifest:
+    """Index ``source`` at ``folder`` for the configured embedder and profile, showing progress."""
+    total = source.count()
+    encoder = passage_encoder(settings)
+    embedder = build_embedder(settings)
+    try:
+        with progress(f"Indexing {source.name}", "passages", total) as report:
+            return await build_index(
+                folder, source.documents(), embedder, encoder=encoder, factory=factory, total=total, progress=report
+            )
+    finally:
+        await embedder.close()
+
+
+def chunking(settings: Settings, tokens: int | None = None, overlap: int | None = None) -> Chunking:
+    """How long texts are cut: by default to what the profile shows the model of a passage, a fifth of it overlapping.
+
+    Raises:
+        ProfileError: the profile has no tokenizer that can be read.
+        ValueError: the overlap is too large.
+    """
+    profile = find_profile(settings)
+    size = tokens or profile.passage_tokens
+    return Chunking(load_tokenizer(profile.tokenizer), size, size // 5 if overlap is None else overlap)

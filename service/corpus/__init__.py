@@ -1,0 +1,1 @@
+"""Sources of documents: every reader gives a stream of ``Document`` and, where it is cheap to know, their number."""

@@ -1,0 +1,179 @@
+"""The vocabulary of the service: frozen values, no behaviour beyond themselves, no imports of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TokenIds = NDArray[np.uint32]
+"""Token ids of one text, shape [tokens]."""
+
+Window = tuple[int, ...]
+"""Candidates shown to the model in one prompt, in the order shown, as positions in the candidate list."""
+
+
+class RetrievalMode(StrEnum):
+    """How the first stage finds candidates."""
+
+    DENSE = "dense"
+    LEXICAL = "lexical"
+    HYBRID = "hybrid"
+
+
+class DegradedReason(StrEnum):
+    """Why an answer is less than what was asked for."""
+
+    DEADLINE = "deadline"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    ENGINE_REJECTED = "engine_rejected"
+    ENGINE_PROTOCOL = "engine_protocol"
+    EMBEDDER = "embedder_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One passage of a corpus or of a request."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PassageTokens:
+    """A passage's token ids together with the encoding that made them.
+
+    ``encoding`` is the fingerprint of tokenizer and neutralising rules; ids of another encoding are not used.
+    """
+
+    encoding: str
+    ids: TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document as the first stage proposed it: ``rank`` from 1, ``score`` on the first stage's own scale."""
+
+    document: Document
+    rank: int
+    score: float
+    tokens: PassageTokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What the first stage found, best first, and the milliseconds it took.
+
+    ``degraded`` says that a part of it was missing, such as the dense half of a hybrid.
+    """
+
+    candidates: tuple[Candidate, ...]
+    embed_ms: float
+    retrieve_ms: float
+    degraded: DegradedReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReading:
+    """One prompt as it was answered: the candidates shown and the logit of each one's label."""
+
+    round: int
+    window: Window
+    logits: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """An order over all candidates of a request.
+
+    ``order`` holds every position of the candidate list exactly once, best first; ``scores`` is aligned with it,
+    strictly decreasing and in [0, 1].
+    """
+
+    order: tuple[int, ...]
+    scores: tuple[float, ...]
+    profile: str | None
+    model: str | None
+    strategy: str | None
+    prompts: int = 0
+    rounds: int = 0
+    degraded: DegradedReason | None = None
+    readings: tuple[WindowReading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOptions:
+    """How to rank: names are looked up by the pipeline, ``None`` means the configured default."""
+
+    enabled: bool = True
+    profile: str | None = None
+    strategy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A query to answer from an index. ``timeout_ms`` covers the whole request; ``tenant`` is who asks, where told."""
+
+    query: str
+    timeout_ms: float
+    index: str | None = None
+    top_k: int = 10
+    candidates: int = 100
+    mode: RetrievalMode = RetrievalMode.HYBRID
+    rerank: RerankOptions = RerankOptions()
+    strict: bool = False
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """Documents to order for a query, in the order the caller had them."""
+
+    query: str
+    documents: tuple[Document, ...]
+    timeout_ms: float
+    top_n: int | None = None
+    rerank: RerankOptions = RerankOptions()
+    strict: bool = False
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds spent in each stage; a stage that did not run took 0."""
+
+    embed: float
+    retrieve: float
+    rank: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of an answer: ``rank`` from 1, ``index`` the position among the request's candidates from 0."""
+
+    rank: int
+    score: float
+    index: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The ranked passages of a request, best first, and how they came about.
+
+    ``candidates`` holds all that were ranked, in first-stage order: positions in ``ranking`` refer to it.
+    """
+
+    results: tuple[Result, ...]
+    candidates: tuple[Candidate, ...]
+    ranking: Ranking
+    timings: Timings
+    index: str | None = None
+    index_version: str | None = None

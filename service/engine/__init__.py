@@ -1,0 +1,1 @@
+"""Language models as one question: prompts in, label logits out. Nothing else about a model leaves this room."""

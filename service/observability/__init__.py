@@ -1,0 +1,1 @@
+"""What happened, as frozen events, and where they go."""

@@ -1,0 +1,126 @@
+"""What happened, as frozen values; observers decide where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain import DegradedReason
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished:
+    """An HTTP request was answered. ``route`` is the path's template, never the raw path."""
+
+    route: str
+    method: str
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """A stage of the pipeline ran: embed, retrieve or rank."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankingFinished:
+    """A list was ranked, or left in its first-stage order for the reason given."""
+
+    profile: str
+    strategy: str
+    prompts: int
+    rounds: int
+    seconds: float
+    degraded: DegradedReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """An answer was less than what was asked for."""
+
+    reason: DegradedReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOpened:
+    """An index is being served."""
+
+    name: str
+    version: str
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaUp:
+    """A model server was admitted, for the first time or again."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaDown:
+    """A model server that was up is not asked any more."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A model server gave no usable result; ``error`` is the class of the error. The call may succeed elsewhere."""
+
+    url: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermutationRepaired:
+    """A generated order was not a permutation: so many passages were ``missing``, so many mentions ``surplus``.
+
+    ``trailing`` says whether it was followed by something that is no part of an order.
+    """
+
+    missing: int
+    surplus: int
+    trailing: bool
+
+
+Event = (
+    RequestFinished
+    | StageFinished
+    | RankingFinished
+    | Degraded
+    | IndexOpened
+    | ReplicaUp
+    | ReplicaDown
+    | AttemptFailed
+    | PermutationRepaired
+)
+
+Notify = Callable[[Event], None]
+"""Takes note of an event."""
+
+
+class Observer(Protocol):
+    """Receives events as they happen, on the event loop: quick, and never raising."""
+
+    def observe(self, event: Event) -> None:
+        """Take note of ``event``."""
+
+
+class Observers:
+    """Hands every event to each of several observers."""
+
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self._observers = tuple(observers)
+
+    def observe(self, event: Event) -> None:
+        """Pass ``event`` on."""
+        for observer in self._observers:
+            observer.observe(event)

@@ -1,0 +1,94 @@
+"""Events as Prometheus metrics. ``docs/metrics.md`` lists them; a test holds that page to this file."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from service.observability.events import (
+    AttemptFailed,
+    Degraded,
+    Event,
+    IndexOpened,
+    PermutationRepaired,
+    RankingFinished,
+    ReplicaDown,
+    ReplicaUp,
+    RequestFinished,
+    StageFinished,
+)
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Bucket bounds that fit a cached answer of 1 ms and a deadline of 10 s."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class PrometheusObserver:
+    """Counts and times events in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "onepass_requests", "Requests answered", ["route", "method", "status"], registry=self.registry
+        )
+        self._request_seconds = Histogram(
+            "onepass_request_seconds", "Time to answer a request", ["route"], buckets=SECONDS, registry=self.registry
+        )
+        self._stage_seconds = Histogram(
+            "onepass_stage_seconds",
+            "Time in a stage of the pipeline",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._rankings = Counter("onepass_rankings", "Lists ranked", ["profile", "strategy"], registry=self.registry)
+        self._prompts = Counter(
+            "onepass_prompts", "Prompts read by the engine", ["profile", "strategy"], registry=self.registry
+        )
+        self._rounds = Counter(
+            "onepass_rounds",
+            "Rounds of prompts read one after the other",
+            ["profile", "strategy"],
+            registry=self.registry,
+        )
+        self._degraded = Counter(
+            "onepass_degraded", "Answers that were less than asked for", ["reason"], registry=self.registry
+        )
+        self._upstream_up = Gauge(
+            "onepass_upstream_up", "Whether a model server is asked now", ["upstream"], registry=self.registry
+        )
+        self._upstream_failures = Counter(
+            "onepass_upstream_failures", "Calls without a usable result", ["upstream", "error"], registry=self.registry
+        )
+        self._repaired = Counter(
+            "onepass_permutations_repaired", "Generated orders that were no permutations", registry=self.registry
+        )
+        self._documents = Gauge("onepass_index_documents", "Documents of an index", ["index"], registry=self.registry)
+
+    def observe(self, event: Event) -> None:
+        """Take note of ``event``."""
+        match event:
+            case RequestFinished():
+                self._requests.labels(event.route, event.method, str(event.status)).inc()
+                self._request_seconds.labels(event.route).observe(event.seconds)
+            case StageFinished():
+                self._stage_seconds.labels(event.stage).observe(event.seconds)
+            case RankingFinished():
+                labels = (event.profile, event.strategy)
+                self._rankings.labels(*labels).inc()
+                self._prompts.labels(*labels).inc(event.prompts)
+                self._rounds.labels(*labels).inc(event.rounds)
+            case Degraded():
+                self._degraded.labels(event.reason.value).inc()
+            case ReplicaUp() | ReplicaDown():
+                self._upstream_up.labels(event.url).set(isinstance(event, ReplicaUp))
+            case AttemptFailed():
+                self._upstream_failures.labels(event.url, event.error).inc()
+            case PermutationRepaired():
+                self._repaired.inc()
+            case IndexOpened():
+                self._documents.labels(event.name).set(event.documents)
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,92 @@
+"""Label logits to relevance scores: in [0, 1], strictly decreasing with rank, and meaning the same for a profile.
+
+How a score is made:
+
+1. Evidence. Where passages are compared, only differences within a prompt count: a passage's evidence is its score
+   minus the mean score of its window, averaged over all windows that showed it. Where each is read by itself
+   (pointwise), its log odds are the evidence, and with slope 1 and offset 0 step 2 gives the model's own probability.
+   Where a model writes an order down, scores are ranks: the evidence is how many ranks it stands before the middle.
+2. Logistic map. sigmoid(slope * evidence + offset), with slope and offset from the profile: the same evidence gives
+   the same value in every request.
+3. Order. Evidence from different windows may contradict the final order slightly: isotonic regression along the order
+   (pool adjacent violators, Barlow et al. 1972) gives the closest values that do not rise.
+4. Passages behind the last one read carry no evidence: their values fall evenly from the last read one's towards 0.
+5. Ties. (1 - d) * value + d * (n - i) / (n + 1) for the passage at place i = 0.. of n, with d = 0.001, makes the
+   values strictly decreasing, moves none by more than d, and stays within (0, 1) however many there are.
+
+An order may rest on the first stage: nothing was read, or a plan was stopped half way and a passage never read stands
+ahead of one that was. It has no such values; its scores are 1 / (rank + 1) and tell the rank alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain import WindowReading
+from service.ranking.profile import Calibration
+from service.ranking.strategies.plan import Order
+
+_TIE_BREAK = 0.001
+
+_Values = NDArray[np.float64]
+
+
+def relevance(
+    order: Order, readings: Sequence[WindowReading], calibration: Calibration, *, absolute: bool = False
+) -> tuple[float, ...]:
+    """A relevance score for each candidate of ``order``, aligned with it.
+
+    ``absolute`` says that scores mean the same in every window, see ``Reading.absolute``.
+    """
+    evidence = _evidence(len(order), readings, absolute=absolute)[list(order)]
+    unread = np.isnan(evidence)
+    read = len(order) - int(unread.sum())
+    if read == 0 or unread[:read].any():
+        return rank_only(len(order))
+    likely = 1 / (1 + np.exp(-np.clip(calibration.slope * evidence[:read] + calibration.offset, -500, 500)))
+    values = np.concatenate([_falling(likely), np.empty(len(order) - read)])
+    values[read:] = values[read - 1] * np.linspace(1, 0, len(order) - read + 2)[1:-1]
+    return tuple(_strictly(values).tolist())
+
+
+def rank_only(count: int) -> tuple[float, ...]:
+    """Scores of ``count`` candidates in an order that no label logits speak for."""
+    return tuple(1 / (rank + 1) for rank in range(1, count + 1))
+
+
+def _evidence(count: int, readings: Sequence[WindowReading], *, absolute: bool) -> _Values:
+    """Mean score, or mean advantage over the window's mean, by candidate, shape [count]; NaN for one never read."""
+    total, times = np.zeros(count), np.zeros(count)
+    for reading in readings:
+        window = list(reading.window)
+        middle = 0.0 if absolute else math.fsum(reading.logits) / len(window)
+        total[window] += np.array(reading.logits) - middle
+        times[window] += 1
+    evidence = np.full(count, np.nan)
+    read = times > 0
+    evidence[read] = total[read] / times[read]
+    return evidence
+
+
+def _falling(values: _Values) -> _Values:
+    """The non-increasing sequence closest to ``values`` in squares: neighbours that rise are pooled to their mean."""
+    pools: list[tuple[float, int]] = []  # mean and size
+    for value in values.tolist():
+        mean, size = value, 1
+        while pools and pools[-1][0] < mean:
+            earlier_mean, earlier_size = pools.pop()
+            mean = (earlier_mean * earlier_size + mean * size) / (earlier_size + size)
+            size += earlier_size
+        pools.append((mean, size))
+    means, sizes = zip(*pools, strict=True)
+    falling: _Values = np.repeat(means, sizes)
+    return falling
+
+
+def _strictly(values: _Values) -> _Values:
+    count = len(values)
+    return (1 - _TIE_BREAK) * values + _TIE_BREAK * np.arange(count, 0, -1) / (count + 1)

@@ -1,0 +1,192 @@
+"""Prompts from a profile: exact token budgets, and segments that keep untrusted text in its place.
+
+Template, query and passages are tokenised apart from each other and joined as ids, so no text can merge with its
+neighbour, and an identifier stands exactly where the template puts it. Each is tokenised as it reads in its place: a
+blank of the template before the query or a passage goes into that text's first token, and only the prompt's first piece
+begins as a text does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.domain import Document, PassageTokens, TokenIds
+from service.engine.scorer import Prompt
+from service.errors import ProfileError
+from service.ranking.profile import Profile
+from service.ranking.readings import Reading
+from service.ranking.template import Place, filled, lead, pieces
+from service.ranking.tokens import TokenEncoder
+
+_Segments = tuple[TokenIds | None, ...]
+"""Ids of trusted text; ``None`` where the query, or the passage, goes."""
+
+
+class PromptBuilder:
+    """Builds the prompts of one profile, and tokenises passages for it (a ``PassageEncoder``).
+
+    ``encoding`` names the tokenizer, the neutralising rules and the passage budget; ``fingerprint`` names everything
+    about the profile that can change an answer, but for the model's weights. ``label_ids`` are the labels' token ids in
+    the profile's order, shape [labels]; mere numbers where a model does not answer with tokens. Safe to use from
+    several threads.
+
+    Raises:
+        ProfileError: the tokenizer cannot be used, a label is not a single token where the template ends, the
+            begin-of-text token is missing or doubled, or a full window leaves no room.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._encoder = TokenEncoder(profile.tokenizer, profile.identifiers)
+        template = profile.template
+        self._leads = {
+            Place.QUERY: lead([template.prefix, template.suffix], Place.QUERY),
+            Place.TEXT: lead([template.passage], Place.TEXT),
+        }
+        self.label_ids = self._find_labels()
+        end = profile.passage_end
+        self._passage_end = None if end is None else self._encoder.continuing(end)
+        self._frames = [self._frame(count) for count in range(profile.window + 1)]
+        self._labelled = [self._around_text(label) for label in profile.labels[: profile.window]]
+        self.encoding = _digest(self._encoder.fingerprint, str(profile.passage_tokens) + self._leads[Place.TEXT])
+        self.fingerprint = _digest(
+            self._encoder.fingerprint, profile.model_dump_json(exclude={"folder", "description"})
+        )
+        self._check_opening()
+        self._check_room()
+
+    @property
+    def label_tokens(self) -> tuple[str, ...]:
+        """The labels as the vocabulary spells them; as the profile does where they are no tokens."""
+        if not self.profile.reading.by_token:
+            return self.profile.labels
+        return tuple(map(self._encoder.spelling, self.label_ids))
+
+    def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
+        """Neutralised ids of each document's title and text, at most ``passage_tokens`` of them."""
+        texts = [f"{document.title} {document.text}".strip() for document in documents]
+        found = self._encoder.untrusted(texts, self.profile.passage_tokens, lead=self._leads[Place.TEXT])
+        return [PassageTokens(self.encoding, ids) for ids in found]
+
+    def query_ids(self, query: str) -> TokenIds:
+        """Neutralised ids of the query, at most ``query_tokens`` of them; once is enough for a request."""
+        return self._encoder.untrusted([query], self.profile.query_tokens, lead=self._leads[Place.QUERY])[0]
+
+    def build(self, query: TokenIds, passages: Sequence[TokenIds]) -> Prompt:
+        """One window's prompt: passage i is shown under label i.
+
+        Passages that together would overrun the context are cut to the largest equal length that fits.
+
+        Raises:
+            ValueError: more passages than the window holds.
+        """
+        if len(passages) > self.profile.window:
+            raise ValueError(f"{len(passages)} passages in a window of {self.profile.window}")
+        frame = self._frames[len(passages)]
+        room = self.profile.context_tokens - frame.tokens(len(query)) - self._label_tokens(len(passages))
+        cut = _even_cut([len(passage) for passage in passages], room)
+        parts = [*_fill(frame.before, query)]
+        for around, passage in zip(self._labelled, passages, strict=False):
+            parts.extend(_fill(around, passage[:cut]))
+        parts.extend(_fill(frame.after, query))
+        asked = len(self.label_ids) if self.profile.reading is Reading.POINTWISE else len(passages)
+        return Prompt(np.concatenate(parts), self.label_ids[:asked], self._alone(passages))
+
+    def _alone(self, passages: Sequence[TokenIds]) -> tuple[TokenIds, ...]:
+        """Passages as they are embedded on their own."""
+        if self._passage_end is None:
+            return ()
+        return tuple(np.concatenate([passage, self._passage_end]) for passage in passages)
+
+    def _find_labels(self) -> tuple[int, ...]:
+        profile = self.profile
+        if not profile.reading.by_token:
+            return tuple(range(len(profile.labels)))
+        *_, end = ["", *pieces(self._with_values(profile.template.suffix, profile.window))]
+        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.labels)
+        if len(set(found)) < len(found):
+            raise ProfileError(f"profile {profile.name}: labels: two of them are the same token")
+        return found
+
+    def _frame(self, count: int) -> _Frame:
+        template = self.profile.template
+        return _Frame(
+            before=self._segments(self._with_values(template.prefix, count), Place.QUERY, opening=True),
+            after=self._segments(self._with_values(template.suffix, count), Place.QUERY),
+        )
+
+    def _around_text(self, label: str) -> _Segments:
+        return self._segments(filled(self.profile.template.passage, [(Place.LABEL, label)]), Place.TEXT)
+
+    def _with_values(self, template: str, count: int) -> str:
+        return filled(template, [(Place.COUNT, str(count)), (Place.INSTRUCTION, self.profile.instruction)])
+
+    def _segments(self, template: str, place: Place, *, opening: bool = False) -> _Segments:
+        """``template`` around ``place``; ``opening`` says that a prompt begins with it."""
+        found = pieces(template)
+        segments: list[TokenIds | None] = []
+        for number, piece in enumerate(found):
+            literal = piece.removesuffix(self._leads[place]) if number + 1 < len(found) else piece
+            encode = self._encoder.trusted if opening and number == 0 else self._encoder.continuing
+            segments.append(None if piece == place else encode(literal))
+        return tuple(segments)
+
+    def _label_tokens(self, count: int) -> int:
+        return sum(_literal_tokens(around) for around in self._labelled[:count])
+
+    def _check_opening(self) -> None:
+        """Engines take the ids as they are: what the tokenizer would put before a text, the template has to."""
+        opening, frame = list(self._encoder.opening), self._frames[0]
+        segments = (*frame.before, *self._labelled[0], *frame.after)
+        ids = [id_ for segment in segments if segment is not None for id_ in segment.tolist()]
+        if opening and (ids[: len(opening)] != opening or ids.count(opening[0]) > opening.count(opening[0])):
+            spelt = "".join(map(self._encoder.spelling, opening))
+            raise ProfileError(f"profile {self.profile.name}: template.prefix: a prompt begins with {spelt}, once")
+
+    def _check_room(self) -> None:
+        profile = self.profile
+        fixed = self._frames[profile.window].tokens(profile.query_tokens) + self._label_tokens(profile.window)
+        if fixed + profile.window > profile.context_tokens:
+            raise ProfileError(
+                f"profile {profile.name}: context_tokens: template, query and labels of a full window take {fixed} "
+                f"tokens, which leaves nothing of {profile.context_tokens} for {profile.window} passages"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """What stands before and after a certain number of passages."""
+
+    before: _Segments
+    after: _Segments
+
+    def tokens(self, query_tokens: int) -> int:
+        """Length of both with a query of that length in each of its places."""
+        segments = self.before + self.after
+        return _literal_tokens(segments) + query_tokens * sum(segment is None for segment in segments)
+
+
+def _literal_tokens(segments: _Segments) -> int:
+    return sum(len(segment) for segment in segments if segment is not None)
+
+
+def _fill(segments: _Segments, ids: TokenIds) -> Iterator[TokenIds]:
+    return (ids if segment is None else segment for segment in segments)
+
+
+def _even_cut(lengths: Sequence[int], room: int) -> int:
+    """The largest length such that passages no longer than that, and longer ones cut to it, fit ``room`` together."""
+    for shorter, length in enumerate(sorted(lengths)):
+        share = room // (len(lengths) - shorter)
+        if length > share:
+            return share
+        room -= length
+    return max(lengths, default=0)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

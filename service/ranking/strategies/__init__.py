@@ -1,0 +1,1 @@
+"""Ways of spending prompts on a list: each strategy is one short, pure file, listed in ``registry.py``."""

@@ -1,0 +1,39 @@
+"""What every strategy shares: reading a window's scores as an order, and refusing options that cannot work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from service.domain import Window
+from service.errors import InvalidInput
+from service.ranking.strategies.plan import PlanOptions
+
+SMALLEST_WINDOW = 2
+"""Fewer passages than that cannot be compared."""
+
+
+def ranked(window: Window, scores: Sequence[float]) -> Window:
+    """``window`` by falling score: NaN is worst, and ties keep the order in which the passages were shown.
+
+    Raises:
+        ValueError: there is not one score for each candidate.
+    """
+    scored = sorted(zip(scores, window, strict=True), key=lambda pair: _badness(pair[0]))
+    return tuple(candidate for _, candidate in scored)
+
+
+def check(options: PlanOptions, *, smallest_window: int = SMALLEST_WINDOW) -> None:
+    """Refuse a ``top_k`` below 1 and a window of fewer than ``smallest_window`` passages.
+
+    Raises:
+        InvalidInput: naming the option.
+    """
+    if options.top_k < 1:
+        raise InvalidInput("top_k is at least 1", field="top_k")
+    if options.window < smallest_window:
+        raise InvalidInput(f"a window holds at least {smallest_window} passages", field="rerank.window")
+
+
+def _badness(score: float) -> tuple[bool, float]:
+    return (True, 0.0) if math.isnan(score) else (False, -score)

@@ -1,0 +1,1 @@
+"""The first stage: from a query's text to candidates."""

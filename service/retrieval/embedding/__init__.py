@@ -1,0 +1,1 @@
+"""Text encoders for the dense half of the first stage."""

@@ -1,0 +1,32 @@
+"""What the pipeline knows of a first stage."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from service.deadline import Deadline
+from service.domain import RetrievalMode, Retrieved
+
+
+class FirstStage(Protocol):
+    """Finds candidates for a query. Implementations are safe to call concurrently and keep off the event loop."""
+
+    @property
+    def name(self) -> str:
+        """The index's name, as requests spell it."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same query could find something else."""
+
+    async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
+        """At most ``count`` candidates, best first, with texts and metadata.
+
+        Raises:
+            DeadlineExceeded: the deadline came first.
+            EmbedderError: dense retrieval was asked for and the encoder failed (a hybrid goes on without it, degraded).
+            RetrievalError: the index itself failed.
+        """
+
+    async def close(self) -> None:
+        """Release files and threads."""

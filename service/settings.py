@@ -1,0 +1,165 @@
+"""Every setting of the service, as one frozen tree. The only file that reads the environment.
+
+A setting is an environment variable: ``ONEPASS_`` and the path of the field joined by ``__``, such as
+``ONEPASS_ENGINE__THREADS=4``. ``docs/settings.md`` lists them all.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.domain import RetrievalMode
+from service.errors import ConfigurationError
+
+
+class Section(BaseModel):
+    """A part of the tree: frozen, and a misspelt name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EmbedderKind(StrEnum):
+    """Where query and passage vectors come from."""
+
+    BUILTIN = "builtin"
+    OPENAI = "openai"
+
+
+class EngineKind(StrEnum):
+    """What reads the label logits."""
+
+    ONNX = "onnx"
+    VLLM = "vllm"
+    FAKE = "fake"
+
+
+class ServerSettings(Section):
+    """Where the service listens."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on")
+    shutdown_grace_s: float = Field(20.0, ge=0, description="seconds given to requests in flight after SIGTERM")
+    tenant_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
+        description="request header that names the tenant; a proxy that you trust sets it",
+    )
+
+
+class IndexSettings(Section):
+    """Which indexes are served, and how they are opened."""
+
+    directory: Path = Field(Path("data/indexes"), description="folder that holds one folder for each index")
+    default: str | None = Field(None, description="index used when a request names none; the only one if there is one")
+    mode: RetrievalMode = Field(RetrievalMode.HYBRID, description="first stage used when a request names none")
+    verify: bool = Field(True, description="compare every file with its checksum when an index is opened")
+    gpu: bool = Field(False, description="search on the GPU; needs the GPU build of FAISS")
+    threads: int = Field(2, ge=1, description="threads that search indexes")
+
+
+class EmbedderSettings(Section):
+    """The encoder of the dense half of the first stage."""
+
+    kind: EmbedderKind = Field(EmbedderKind.BUILTIN, description="builtin, or openai for an HTTP server")
+    url: str | None = Field(None, description="base URL of an OpenAI-compatible server, up to and including /v1")
+    model: str | None = Field(None, description="model name sent to that server")
+    api_key: SecretStr | None = Field(None, description="bearer token sent to that server")
+    dimension: int | None = Field(None, ge=1, description="length of that model's vectors")
+    batch: int = Field(32, ge=1, description="texts in one call to that server")
+    concurrency: int = Field(4, ge=1, description="calls to that server at once")
+    query_prefix: str = Field("", description="text put before each query")
+    passage_prefix: str = Field("", description="text put before each passage")
+
+
+class EngineSettings(Section):
+    """The language model that ranks."""
+
+    kind: EngineKind = Field(EngineKind.ONNX, description="onnx in this process, vllm, or fake")
+    threads: int = Field(2, ge=1, description="threads of one forward pass of onnx")
+    queue_prompts: int = Field(512, ge=1, description="prompts that may wait for onnx; more are refused at once")
+    urls: tuple[str, ...] = Field(
+        (), description="vLLM servers, a JSON list; dns+http://name:port stands for every address of a name"
+    )
+    model: str | None = Field(None, description="name under which they serve the model; else what they serve first")
+    api_key: SecretStr | None = Field(None, description="bearer token sent to them")
+    call_tokens: int = Field(8192, ge=1, description="prompt tokens in one call to them; longer rounds are split")
+    priority: int = Field(0, description="priority of calls to them, lower first; needs --scheduling-policy priority")
+
+
+class RankingSettings(Section):
+    """How requests are ranked that do not say."""
+
+    profile: str = Field("onepass-mini", description="profile used when a request names none")
+    profiles: tuple[str, ...] = Field((), description="further profiles to serve beside the default")
+    strategy: str | None = Field(None, description="strategy used when a request names none; else the profile's own")
+    profiles_directory: Path | None = Field(None, description="folder with profile files of your own")
+    models_directory: Path | None = Field(None, description="folder with models of your own, before the shipped ones")
+
+
+class LimitSettings(Section):
+    """Sizes above which a request is refused."""
+
+    body_bytes: int = Field(8 * 2**20, ge=1024, description="bytes of a request body")
+    query_chars: int = Field(32_768, ge=1, description="characters of a query")
+    documents: int = Field(1000, ge=1, description="documents of a rerank request")
+    document_chars: int = Field(200_000, ge=1, description="characters of one document's title and text")
+    candidates: int = Field(1000, ge=1, description="candidates, and results, of a search request")
+    timeout_ms: float = Field(5000, gt=0, description="time given to a request that names none")
+    max_timeout_ms: float = Field(60_000, gt=0, description="most time a request may ask for")
+
+
+class LogSettings(Section):
+    """What is written to standard error."""
+
+    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe level written")
+    json_lines: bool = Field(False, description="one JSON object a line, for machines")
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ONEPASS_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    indexes: IndexSettings = IndexSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    engine: EngineSettings = EngineSettings()
+    ranking: RankingSettings = RankingSettings()
+    limits: LimitSettings = LimitSettings()
+    logs: LogSettings = LogSettings()
+
+
+def load() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: a value that does not fit, or a variable of ours that names no setting.
+    """
+    unknown = [name for name in os.environ if name.startswith("ONEPASS_") and not _names_a_setting(name)]
+    if unknown:
+        raise ConfigurationError(f"no such setting: {', '.join(sorted(unknown))}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{variable(*map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(problems) from error
+
+
+def variable(*path: str) -> str:
+    """The environment variable of a setting: ``variable("engine", "threads")`` is ``ONEPASS_ENGINE__THREADS``."""
+    return "ONEPASS_" + "__".join(path).upper()
+
+
+def _names_a_setting(name: str) -> bool:
+    return name.removeprefix("ONEPASS_").lower().split("__")[0] in Settings.model_fields

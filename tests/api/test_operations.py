@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def test_indexes_and_profiles_are_listed(service: httpx.Client) -> None:
+    (index,) = service.get("/v1/indexes").json()
+    assert index["name"] == "python-docs"
+    assert index["default"] is True
+    assert index["documents"] > 3000
+
+    profiles = {profile["name"]: profile for profile in service.get("/v1/profiles").json()}
+    assert profiles["onepass-mini"]["default"] is True
+    assert {"single", "sliding", "top_down"} <= set(profiles["onepass-mini"]["strategies"])
+
+
+def test_it_lives_and_is_ready(service: httpx.Client) -> None:
+    assert service.get("/livez").json() == {"live": True}
+
+    ready = service.get("/readyz").json()
+    assert ready["ready"] is True
+    assert ready["engines"] == {"onepass-mini": True}
+
+
+def samples(service: httpx.Client) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(service.get("/metrics").text)
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families for s in f.samples}
+
+
+def test_metrics_count_what_happened(service: httpx.Client) -> None:
+    before = samples(service)
+    answer = service.post("/v1/search", json={"query": "join two paths", "candidates": 40}).json()
+    late = service.post("/v1/search", json={"query": "join two paths", "timeout_ms": 500, "candidates": 1000}).json()
+    after = samples(service)
+
+    def gained(name: str, **labels: str) -> float:
+        key = (name, tuple(sorted(labels.items())))
+        return after.get(key, 0) - before.get(key, 0)
+
+    route = "/v1/search"
+    assert gained("onepass_requests_total", route=route, method="POST", status="200") == 2
+    assert gained("onepass_degraded_total", reason="deadline") == 1
+    prompts = answer["rerank"]["prompts"] + late["rerank"]["prompts"]
+    assert gained("onepass_prompts_total", profile="onepass-mini", strategy="sliding") == prompts > 0
+    assert after["onepass_index_documents", (("index", "python-docs"),)] > 3000
+
+
+def test_paths_that_do_not_exist_make_no_time_series(service: httpx.Client) -> None:
+    service.get("/nowhere/123")
+
+    assert "nowhere" not in service.get("/metrics").text
+
+
+def test_the_page_and_its_files_are_served_with_a_policy(service: httpx.Client) -> None:
+    page = service.get("/").text
+    for path in ("/", *re.findall(r'(?:href|src)="([^"]+)"', page)):
+        response = service.get(path)
+        assert response.status_code == 200
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_every_example_of_the_openapi_document_is_answered(service: httpx.Client) -> None:
+    executed = 0
+    document: dict[str, Any] = service.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            for example in content.get("examples", {}).values():
+                response = service.request(method, path, json=example["value"])
+                assert response.status_code == 200, (path, example, response.text)
+                executed += 1
+    assert executed >= 6

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+QUERY = "what do fleas live on"
+TEXTS = [
+    "The flea market opens on Sundays at nine.",
+    "A cat sleeps for most of the day.",
+    "Fleas live on the blood of mammals and birds.",
+]
+
+
+def rerank(service: httpx.Client, **body: Any) -> dict[str, Any]:
+    response = service.post("/v1/rerank", json={"query": QUERY, "documents": TEXTS} | body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_texts_are_ranked(service: httpx.Client) -> None:
+    results = rerank(service)["results"]
+
+    assert sorted(result["index"] for result in results) == [0, 1, 2]
+    assert results[0]["index"] == 2
+
+
+def test_objects_keep_their_ids_and_come_back_when_wanted(service: httpx.Client) -> None:
+    documents = [{"id": "a", "text": TEXTS[0], "title": "Market"}, {"id": "b", "text": TEXTS[2], "metadata": {"n": 1}}]
+
+    results = rerank(service, documents=documents, return_documents=True)["results"]
+
+    assert {result["id"] for result in results} == {"a", "b"}
+    b = next(result for result in results if result["id"] == "b")
+    assert b["document"] == {"title": "", "text": TEXTS[2], "metadata": {"n": 1}}
+
+
+def test_top_n_gives_the_best(service: httpx.Client) -> None:
+    assert [result["rank"] for result in rerank(service, top_n=1)["results"]] == [1]
+    assert len(rerank(service, top_n=50)["results"]) == 3
+
+
+def test_one_document_needs_no_prompt(service: httpx.Client) -> None:
+    answer = rerank(service, documents=["alone"])
+
+    assert [result["index"] for result in answer["results"]] == [0]
+    assert answer["rerank"]["prompts"] == 0
+
+
+def test_many_documents_are_all_ranked(service: httpx.Client) -> None:
+    documents = [f"passage number {n} speaks of the number {n}" for n in range(150)]
+
+    results = rerank(service, documents=documents, timeout_ms=60_000)["results"]
+
+    assert sorted(result["index"] for result in results) == list(range(150))
+
+
+def test_the_order_does_not_depend_on_what_came_before(service: httpx.Client) -> None:
+    first = [result["index"] for result in rerank(service)["results"]]
+    rerank(service, query="something else")
+
+    assert [result["index"] for result in rerank(service)["results"]] == first

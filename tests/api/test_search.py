@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import httpx
+
+QUERY = "read a csv file into dictionaries"
+TOO_MUCH = {"candidates": 1000, "timeout_ms": 500}  # a hundred windows, one after the other
+
+
+def search(service: httpx.Client, **body: Any) -> dict[str, Any]:
+    response = service.post("/v1/search", json={"query": QUERY} | body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_a_plain_query_is_answered_with_ranked_passages(service: httpx.Client) -> None:
+    answer = search(service)
+
+    assert answer["query"] == QUERY
+    assert answer["index"] == "python-docs"
+    assert [result["rank"] for result in answer["results"]] == list(range(1, 11))
+    assert any(result["id"].startswith("csv.") for result in answer["results"])
+    assert answer["rerank"]["profile"] == "onepass-mini"
+    assert answer["rerank"]["degraded"] is False
+    assert answer["rerank"]["prompts"] > 0
+
+
+def test_scores_are_in_0_to_1_and_strictly_decrease(service: httpx.Client) -> None:
+    scores = [result["score"] for result in search(service, top_k=100)["results"]]
+
+    assert all(0 <= score <= 1 for score in scores)
+    assert all(higher > lower for higher, lower in itertools.pairwise(scores))
+
+
+def test_every_candidate_comes_back_once_when_all_are_asked_for(service: httpx.Client) -> None:
+    results = search(service, top_k=60, candidates=60)["results"]
+
+    assert len({result["id"] for result in results}) == 60
+    assert sorted(result["first_stage"]["rank"] for result in results) == list(range(1, 61))
+
+
+def test_without_reranking_the_first_stages_order_stands(service: httpx.Client) -> None:
+    answer = search(service, rerank={"enabled": False})
+
+    assert [result["first_stage"]["rank"] for result in answer["results"]] == list(range(1, 11))
+    assert answer["rerank"]["profile"] is None
+    assert answer["rerank"]["prompts"] == 0
+
+
+def test_documents_come_unless_unwanted(service: httpx.Client) -> None:
+    assert all(result["document"]["text"] for result in search(service)["results"])
+    assert all(result["document"] is None for result in search(service, return_documents=False)["results"])
+
+
+def test_explain_shows_each_window_and_its_logits(service: httpx.Client) -> None:
+    answer = search(service, candidates=30, explain=True)
+
+    windows = answer["rerank"]["windows"]
+    assert len(windows) == answer["rerank"]["prompts"]
+    for window in windows:
+        assert len(window["ids"]) == len(window["logits"]) <= 20
+    assert search(service)["rerank"]["windows"] is None
+
+
+def test_each_first_stage_can_be_chosen(service: httpx.Client) -> None:
+    orders = {}
+    for mode in ("dense", "lexical", "hybrid"):
+        results = search(service, mode=mode, rerank={"enabled": False})["results"]
+        orders[mode] = [result["id"] for result in results]
+    assert orders["dense"] != orders["lexical"]
+
+
+def test_top_down_needs_at_most_three_rounds(service: httpx.Client) -> None:
+    answer = search(service, rerank={"strategy": "top_down"})
+
+    assert answer["rerank"]["strategy"] == "top_down"
+    assert answer["rerank"]["rounds"] <= 3
+
+
+def test_a_deadline_gives_a_usable_order_that_says_it_is_degraded(service: httpx.Client) -> None:
+    answer = search(service, **TOO_MUCH)
+
+    assert answer["rerank"]["degraded"] is True
+    assert answer["rerank"]["reason"] == "deadline"
+    assert len(answer["results"]) == 10
+
+
+def test_strict_turns_a_degraded_answer_into_504(service: httpx.Client) -> None:
+    response = service.post("/v1/search", json={"query": QUERY, "strict": True} | TOO_MUCH)
+
+    assert response.status_code == 504
+    assert response.json()["error"]["type"] == "deadline_exceeded"
+
+
+def test_the_request_id_goes_in_and_out(service: httpx.Client) -> None:
+    response = service.post("/v1/search", json={"query": QUERY}, headers={"X-Request-Id": "abc-1"})
+
+    assert response.headers["x-request-id"] == "abc-1"
+    assert response.json()["id"] == "abc-1"
+
+
+def test_a_strange_request_id_is_replaced(service: httpx.Client) -> None:
+    response = service.get("/livez", headers={"X-Request-Id": "a b"})
+
+    assert response.headers["x-request-id"] != "a b"

@@ -1,0 +1,63 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.observability.prometheus import PrometheusObserver
+from service.settings_reference import markdown
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_setting_is_documented() -> None:
+    assert (ROOT / "docs/settings.md").read_text() == markdown(), "run: onepass settings --markdown > docs/settings.md"
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    documented = set(re.findall(r"^\| `(onepass_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE))
+    families = PrometheusObserver().registry.collect()
+    exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    assert documented == exposed
+
+
+def test_every_endpoint_is_documented(service: httpx.Client) -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    for path in service.get("/openapi.json").json()["paths"]:
+        assert path in page
+
+
+def shapes(value: Any) -> Any:
+    """The structure of a JSON value: keys and kinds, not the values themselves."""
+    match value:
+        case dict():
+            return {key: shapes(inner) for key, inner in value.items()}
+        case list():
+            return [shapes(inner) for inner in value[:1]]
+        case bool():
+            return "bool"
+        case int() | float():
+            return "number"
+        case _:
+            return type(value).__name__
+
+
+def test_the_readmes_example_is_what_the_service_answers(service: httpx.Client) -> None:
+    (request,) = re.findall(r"/v1/search .*?-d '(.*?)'", README, re.DOTALL)
+    (answer,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+
+    given = service.post("/v1/search", json=json.loads(request)).json()
+
+    assert shapes(given) == shapes(json.loads(answer))
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

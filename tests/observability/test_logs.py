@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from service.domain import DegradedReason
+from service.observability.events import Degraded, RequestFinished
+from service.observability.logs import LogObserver, configure
+
+
+@pytest.fixture(autouse=True)
+def _configured_again() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_degraded_answer_is_a_line_with_its_request_id(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", json_lines=True)
+    with structlog.contextvars.bound_contextvars(request_id="abc"):
+        LogObserver().observe(Degraded(DegradedReason.DEADLINE, "late"))
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["reason"], line["request_id"], line["level"]) == (
+        "degraded",
+        "deadline",
+        "abc",
+        "warning",
+    )
+
+
+def test_quiet_levels_and_ordinary_requests_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("error", json_lines=True)
+    LogObserver().observe(Degraded(DegradedReason.DEADLINE, "late"))
+    LogObserver().observe(RequestFinished("/v1/search", "POST", 200, 0.1))
+
+    assert capsys.readouterr().err == ""

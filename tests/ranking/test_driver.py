@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+
+import anyio
+import numpy as np
+import pytest
+
+from service.deadline import Deadline
+from service.domain import Window
+from service.engine.fake import FakeScorer
+from service.engine.scorer import Prompt
+from service.errors import DeadlineExceeded, EngineProtocolError, EngineRejected, EngineUnavailable
+from service.ranking.driver import drive
+from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.sliding import sliding
+from service.ranking.strategies.top_down import top_down
+
+pytestmark = pytest.mark.anyio
+
+COUNT = 50
+BACKWARDS = FakeScorer(relevance=lambda passage: float(passage[0]))
+"""Holds the last candidate for the best."""
+
+
+async def prompts(windows: Sequence[Window]) -> list[Prompt]:
+    """Each candidate's position, offset by 1,000, between its labels."""
+    return [_prompt(window) for window in windows]
+
+
+def _prompt(window: Window) -> Prompt:
+    ids = [token for label, candidate in enumerate(window) for token in (label, 1000 + candidate)]
+    return Prompt(np.array(ids, dtype=np.uint32), tuple(range(len(window))))
+
+
+async def test_a_plan_is_followed_to_its_end() -> None:
+    run = await drive(sliding(COUNT, PlanOptions()), prompts, BACKWARDS, Deadline.never())
+    assert run.order[:10] == tuple(range(49, 39, -1))
+    assert (run.error, run.prompts, run.rounds) == (None, 4, 4)
+    assert [reading.round for reading in run.readings] == [1, 2, 3, 4]
+    assert run.readings[0].window == tuple(range(30, 50))
+    assert run.readings[0].logits == tuple(float(1000 + candidate) for candidate in range(30, 50))
+
+
+async def test_the_windows_of_a_round_are_scored_by_one_call() -> None:
+    calls = []
+
+    class Counting(FakeScorer):
+        async def score(self, prompts: Sequence[Prompt], deadline: Deadline) -> list[tuple[float, ...]]:
+            calls.append(len(prompts))
+            return await super().score(prompts, deadline)
+
+    run = await drive(top_down(100, PlanOptions()), prompts, Counting(), Deadline.never())
+    assert calls == [1, 5, 1]
+    assert [reading.round for reading in run.readings] == [1, 2, 2, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+async def test_no_window_no_call(count: int) -> None:
+    closed = FakeScorer()
+    await closed.close()
+    run = await drive(sliding(count, PlanOptions()), prompts, closed, Deadline.after(-1))
+    assert (run.order, run.error, run.rounds) == (tuple(range(count)), None, 0)
+
+
+async def test_a_deadline_between_rounds_leaves_the_best_order_so_far() -> None:
+    slow = FakeScorer(relevance=lambda passage: float(passage[0]), delay_s=0.04)
+    started = time.monotonic()
+    run = await drive(sliding(COUNT, PlanOptions()), prompts, slow, Deadline.after(0.1))
+    assert time.monotonic() - started < 0.3
+    assert isinstance(run.error, DeadlineExceeded)
+    assert 0 < run.rounds < 4
+    assert sorted(run.order) == list(range(COUNT))
+    assert run.order != tuple(range(COUNT))
+
+
+async def test_a_deadline_already_over_asks_nothing() -> None:
+    run = await drive(sliding(COUNT, PlanOptions()), prompts, BACKWARDS, Deadline.after(-1))
+    assert isinstance(run.error, DeadlineExceeded)
+    assert (run.order, run.rounds) == (tuple(range(COUNT)), 0)
+
+
+async def test_the_deadline_holds_for_an_engine_that_overlooks_it() -> None:
+    class Deaf(FakeScorer):
+        async def score(self, prompts: Sequence[Prompt], deadline: Deadline) -> list[tuple[float, ...]]:
+            await anyio.sleep(5)
+            raise AssertionError
+
+    started = time.monotonic()
+    run = await drive(sliding(COUNT, PlanOptions()), prompts, Deaf(), Deadline.after(0.05))
+    assert time.monotonic() - started < 0.3
+    assert isinstance(run.error, DeadlineExceeded)
+
+
+@pytest.mark.parametrize("fault", [EngineUnavailable("down"), EngineRejected("no"), EngineProtocolError("half")])
+async def test_an_engine_that_fails_half_way_leaves_the_best_order_so_far(
+    fault: EngineUnavailable | EngineRejected | EngineProtocolError,
+) -> None:
+    failing = FakeScorer(relevance=lambda passage: float(passage[0]), faults=[None, None, fault])
+    run = await drive(sliding(COUNT, PlanOptions()), prompts, failing, Deadline.never())
+    assert run.error is fault
+    assert (run.rounds, run.prompts) == (2, 2)
+    assert run.order[20:30] == tuple(range(49, 39, -1))
+    assert run.order[:20] == tuple(range(20))
+
+
+async def test_a_bug_is_not_taken_for_a_failing_engine() -> None:
+    def broken(_: object) -> float:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await drive(sliding(COUNT, PlanOptions()), prompts, FakeScorer(relevance=broken), Deadline.never())
+
+
+async def test_cancellation_passes_through_and_leaves_nothing_running() -> None:
+    plan = sliding(COUNT, PlanOptions())
+    before = len(asyncio.all_tasks())
+    with anyio.move_on_after(0.02) as scope:
+        await drive(plan, prompts, FakeScorer(delay_s=math.inf), Deadline.never())
+    assert scope.cancelled_caught
+    assert len(asyncio.all_tasks()) == before
+    with pytest.raises(StopIteration):
+        next(plan)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.deadline import Deadline
+from service.domain import DegradedReason, Document, PassageTokens, RetrievalMode
+from service.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    EmbedderError,
+    IndexCorrupt,
+    IndexIncompatible,
+    IndexMissing,
+    RetrievalError,
+)
+from service.retrieval import index_store
+from service.retrieval.builder import build_index
+from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.local_first_stage import LocalFirstStage, Options
+from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder, ids
+
+pytestmark = pytest.mark.anyio
+NEVER = Deadline.never()
+
+
+class SlowEmbedder(AxisEmbedder):
+    async def embed_queries(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
+        await asyncio.sleep(min(5, deadline.remaining))
+        deadline.check("embedding")
+        return await super().embed_queries(texts, deadline)
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    await build_index(tmp_path / "fruit", FRUIT, AxisEmbedder(), encoder=LetterEncoder())
+    return tmp_path / "fruit"
+
+
+@pytest.fixture
+async def stage(folder: Path) -> AsyncIterator[LocalFirstStage]:
+    stage = LocalFirstStage.open(folder, AxisEmbedder())
+    yield stage
+    await stage.close()
+
+
+@pytest.mark.parametrize("mode", list(RetrievalMode))
+async def test_every_mode_finds_the_nearest_first(stage: LocalFirstStage, mode: RetrievalMode) -> None:
+    found = await stage.retrieve("a banana", 2, mode, NEVER)
+    assert ids(found.candidates)[0] == "b"
+    assert len(found.candidates) <= 2
+    assert [candidate.rank for candidate in found.candidates] == list(range(1, len(found.candidates) + 1))
+    scores = [candidate.score for candidate in found.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert found.degraded is None
+    assert found.retrieve_ms > 0
+    assert (found.embed_ms > 0) == (mode is not RetrievalMode.LEXICAL) or found.embed_ms < 1
+
+
+async def test_candidates_carry_text_metadata_and_tokens(stage: LocalFirstStage) -> None:
+    found = await stage.retrieve("apple", 1, RetrievalMode.DENSE, NEVER)
+    candidate = found.candidates[0]
+    assert candidate.document == FRUIT[0]
+    assert isinstance(candidate.tokens, PassageTokens)
+    assert candidate.tokens.encoding == "letters-1"
+    assert candidate.tokens.ids.tolist() == [ord(c) for c in FRUIT[0].text]
+
+
+async def test_without_stored_tokens_there_are_none(tmp_path: Path) -> None:
+    await build_index(tmp_path / "plain", FRUIT, AxisEmbedder())
+    stage = LocalFirstStage.open(tmp_path / "plain", AxisEmbedder(), name="other")
+    found = await stage.retrieve("apple", 1, RetrievalMode.DENSE, NEVER)
+    assert found.candidates[0].tokens is None
+    assert stage.name == "other"
+    await stage.close()
+
+
+async def test_a_hybrid_holds_what_either_half_found(stage: LocalFirstStage) -> None:
+    found = await stage.retrieve("yellow cherry", 4, RetrievalMode.HYBRID, NEVER)
+    assert set(ids(found.candidates)[:2]) == {"b", "c"}
+    assert len(set(ids(found.candidates))) == len(found.candidates) == 4
+
+
+async def test_a_lexical_search_may_find_nothing(stage: LocalFirstStage) -> None:
+    assert (await stage.retrieve("?!", 10, RetrievalMode.LEXICAL, NEVER)).candidates == ()
+
+
+async def test_a_hybrid_goes_on_without_a_broken_embedder(folder: Path) -> None:
+    stage = LocalFirstStage.open(folder, AxisEmbedder(broken=True))
+    found = await stage.retrieve("banana", 3, RetrievalMode.HYBRID, NEVER)
+    assert ids(found.candidates) == ["b"]
+    assert found.degraded is DegradedReason.EMBEDDER
+    with pytest.raises(EmbedderError):
+        await stage.retrieve("banana", 3, RetrievalMode.DENSE, NEVER)
+    await stage.close()
+
+
+async def test_a_hybrid_does_not_wait_for_ever_for_its_vector(folder: Path) -> None:
+    stage = LocalFirstStage.open(folder, SlowEmbedder())
+    started = time.monotonic()
+    found = await stage.retrieve("banana", 3, RetrievalMode.HYBRID, Deadline.after(0.4))
+    assert 0.1 < time.monotonic() - started < 0.4
+    assert ids(found.candidates) == ["b"]
+    assert found.degraded is DegradedReason.EMBEDDER
+    await stage.close()
+
+
+async def test_the_deadline_is_an_error_of_its_own(stage: LocalFirstStage) -> None:
+    for mode in RetrievalMode:
+        with pytest.raises(DeadlineExceeded):
+            await stage.retrieve("banana", 3, mode, Deadline.after(0))
+
+
+async def test_a_long_full_text_search_ends_near_the_deadline(tmp_path: Path) -> None:
+    words = [f"word{number}" for number in range(60)]
+    documents = [Document(str(number), " ".join(words)) for number in range(10_000)]
+    await build_index(tmp_path / "large", documents, AxisEmbedder())
+    stage = LocalFirstStage.open(tmp_path / "large", AxisEmbedder(), options=Options(threads=1))
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await stage.retrieve(" ".join(words), 10, RetrievalMode.LEXICAL, Deadline.after(0.05))
+    await stage.retrieve("unheard", 10, RetrievalMode.LEXICAL, Deadline.after(2))  # the only thread is free again
+    assert time.monotonic() - started < 1
+    await stage.close()
+
+
+async def test_many_searches_at_once_agree(stage: LocalFirstStage) -> None:
+    queries = ["apple", "banana", "cherry", "DictReader"] * 25
+    found = await asyncio.gather(*(stage.retrieve(query, 1, RetrievalMode.HYBRID, NEVER) for query in queries))
+    assert [ids(one.candidates)[0] for one in found] == ["a", "b", "c", "d"] * 25
+
+
+async def test_an_open_index_survives_its_replacement(folder: Path, stage: LocalFirstStage) -> None:
+    version = stage.version
+    for documents in (FRUIT[:1], FRUIT[:2], FRUIT[:3]):  # the version that is open is removed on the way
+        await build_index(folder, documents, AxisEmbedder())
+    found = await stage.retrieve("banana", 4, RetrievalMode.HYBRID, NEVER)
+    assert ids(found.candidates)[0] == "b"
+    assert len(found.candidates) == 4
+    assert stage.version == version
+    replaced = LocalFirstStage.open(folder, AxisEmbedder())
+    assert replaced.version != version
+    assert replaced.manifest.documents == 3
+    await replaced.close()
+
+
+async def test_another_embedder_is_refused(folder: Path) -> None:
+    with pytest.raises(IndexIncompatible, match="axes-1"):
+        LocalFirstStage.open(folder, AxisEmbedder(version="2"))
+    with pytest.raises(IndexIncompatible):
+        LocalFirstStage.open(folder, StaticEmbedder())
+
+
+async def test_a_missing_index_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(IndexMissing):
+        LocalFirstStage.open(tmp_path / "nowhere", AxisEmbedder())
+
+
+@pytest.mark.parametrize("name", [index_store.VECTORS, index_store.DOCUMENTS])
+async def test_a_damaged_file_is_refused_with_and_without_checksums(folder: Path, name: str) -> None:
+    path = index_store.current_version(folder) / name
+    size = path.stat().st_size
+    path.write_bytes(b"\x00" * size)
+    with pytest.raises(IndexCorrupt, match="checksum"):
+        LocalFirstStage.open(folder, AxisEmbedder())
+    with pytest.raises(IndexCorrupt, match="is not a"):
+        LocalFirstStage.open(folder, AxisEmbedder(), options=Options(checksums=False))
+    path.write_bytes(b"\x00" * (size - 1))
+    with pytest.raises(IndexCorrupt, match="bytes"):
+        LocalFirstStage.open(folder, AxisEmbedder(), options=Options(checksums=False))
+
+
+@pytest.mark.parametrize("odd_half", [index_store.VECTORS, index_store.DOCUMENTS])
+async def test_halves_that_do_not_belong_together_are_refused(folder: Path, tmp_path: Path, odd_half: str) -> None:
+    await build_index(tmp_path / "fewer", FRUIT[:2], AxisEmbedder())
+    whole, fewer = index_store.current_version(folder), index_store.current_version(tmp_path / "fewer")
+    with index_store.new_version(folder) as mixed:
+        for name in (index_store.VECTORS, index_store.DOCUMENTS):
+            (mixed / name).write_bytes(((whole if name == odd_half else fewer) / name).read_bytes())
+        promises = index_store.read_manifest(fewer)
+        index_store.publish(folder, mixed, replace(promises, files=index_store.record_files(mixed)))
+    with pytest.raises(IndexCorrupt, match="promises 2"):
+        LocalFirstStage.open(folder, AxisEmbedder())
+
+
+async def test_damage_that_shows_only_in_a_search_is_an_error_of_retrieval(folder: Path) -> None:
+    version = index_store.current_version(folder)
+    with closing(sqlite3.connect(version / index_store.DOCUMENTS, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM documents WHERE id = 'a'")
+    manifest = replace(index_store.read_manifest(version), files=index_store.record_files(version))
+    (version / index_store.MANIFEST).write_text(manifest.to_json())
+    stage = LocalFirstStage.open(folder, AxisEmbedder())
+    with pytest.raises(RetrievalError):
+        await stage.retrieve("apple", 4, RetrievalMode.DENSE, NEVER)
+    await stage.close()
+
+
+async def test_a_gpu_that_is_not_there_is_a_matter_of_configuration(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="GPU"):
+        LocalFirstStage.open(folder, AxisEmbedder(), options=Options(gpu=True))

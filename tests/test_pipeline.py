@@ -1,0 +1,189 @@
+"""The story of a request, with a first stage and an engine that fail on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from service.deadline import Deadline
+from service.domain import (
+    Candidate,
+    DegradedReason,
+    Document,
+    RerankOptions,
+    RerankRequest,
+    RetrievalMode,
+    Retrieved,
+    SearchRequest,
+)
+from service.engine.fake import FakeScorer
+from service.errors import DeadlineExceeded, EmbedderError, EngineUnavailable, NotFound
+from service.observability.events import Degraded, Event, RankingFinished, StageFinished
+from service.pipeline import Pipeline
+from service.ranking.profile import find
+from service.ranking.prompt import PromptBuilder
+from service.ranking.ranker import Ranker
+
+pytestmark = pytest.mark.anyio
+
+BUILDER = PromptBuilder(find("onepass-mini"))
+COUNT = 30
+
+
+@dataclass
+class Recorder:
+    """An observer that keeps what it sees."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[Event]) -> Sequence[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Shelf:
+    """A first stage that always finds the same passages."""
+
+    name = "shelf"
+    version = "v1"
+
+    def __init__(self, degraded: DegradedReason | None = None) -> None:
+        self._degraded = degraded
+
+    async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
+        found = [Candidate(Document(f"d{n}", f"passage {n}"), n + 1, 1 / (n + 1)) for n in range(min(count, COUNT))]
+        return Retrieved(tuple(found), 1.0, 2.0, self._degraded)
+
+    async def close(self) -> None: ...
+
+
+def pipeline(scorer: FakeScorer, recorder: Recorder, shelf: Shelf | None = None) -> Pipeline:
+    shelf = shelf or Shelf()
+    ranker = Ranker(BUILDER, scorer)
+    return Pipeline(
+        {"shelf": shelf},
+        {"onepass-mini": ranker},
+        default_index="shelf",
+        default_profile="onepass-mini",
+        observer=recorder,
+    )
+
+
+def search(timeout_ms: float = 10_000, *, strict: bool = False, rerank: RerankOptions | None = None) -> SearchRequest:
+    return SearchRequest("query", timeout_ms, top_k=5, strict=strict, rerank=rerank or RerankOptions())
+
+
+FIRST_STAGE_ORDER = [f"d{n}" for n in range(5)]
+
+
+async def test_a_search_gives_the_best_of_all_candidates() -> None:
+    recorder = Recorder()
+
+    answer = await pipeline(FakeScorer(), recorder).search(search())
+
+    assert len(answer.results) == 5
+    assert len(answer.candidates) == COUNT
+    assert sorted(answer.ranking.order) == list(range(COUNT))
+    assert answer.index_version == "v1"
+    (ranked,) = recorder.of(RankingFinished)
+    assert isinstance(ranked, RankingFinished)
+    assert ranked.prompts == answer.ranking.prompts > 0
+    assert [event.stage for event in recorder.events if isinstance(event, StageFinished)] == [
+        "embed",
+        "retrieve",
+        "rank",
+    ]
+
+
+async def test_a_failing_engine_leaves_the_first_stages_order_and_says_so() -> None:
+    recorder = Recorder()
+    scorer = FakeScorer(faults=[EngineUnavailable("it is down")])
+
+    answer = await pipeline(scorer, recorder).search(search())
+
+    assert [result.candidate.document.id for result in answer.results] == FIRST_STAGE_ORDER
+    assert answer.ranking.degraded is DegradedReason.ENGINE_UNAVAILABLE
+    assert recorder.of(Degraded) == [Degraded(DegradedReason.ENGINE_UNAVAILABLE, "it is down")]
+
+
+async def test_a_slow_engine_is_not_waited_for() -> None:
+    answer = await pipeline(FakeScorer(delay_s=5), Recorder()).search(search(timeout_ms=50))
+
+    assert [result.candidate.document.id for result in answer.results] == FIRST_STAGE_ORDER
+    assert answer.ranking.degraded is DegradedReason.DEADLINE
+    assert answer.timings.total < 2000
+
+
+@pytest.mark.parametrize(
+    ("scorer", "timeout_ms", "error"),
+    [
+        (FakeScorer(faults=[EngineUnavailable("it is down")]), 10_000, EngineUnavailable),
+        (FakeScorer(delay_s=5), 50, DeadlineExceeded),
+    ],
+)
+async def test_a_strict_request_gets_the_error_itself(
+    scorer: FakeScorer, timeout_ms: float, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await pipeline(scorer, Recorder()).search(search(timeout_ms, strict=True))
+
+
+async def test_a_first_stage_without_vectors_marks_the_answer() -> None:
+    recorder = Recorder()
+    shelf = Shelf(degraded=DegradedReason.EMBEDDER)
+
+    answer = await pipeline(FakeScorer(), recorder, shelf).search(search())
+
+    assert answer.ranking.degraded is DegradedReason.EMBEDDER
+    assert answer.ranking.prompts > 0
+    with pytest.raises(EmbedderError):
+        await pipeline(FakeScorer(), recorder, shelf).search(search(strict=True))
+
+
+async def test_the_engines_trouble_is_told_before_the_first_stages() -> None:
+    scorer = FakeScorer(faults=[EngineUnavailable("it is down")])
+
+    answer = await pipeline(scorer, Recorder(), Shelf(degraded=DegradedReason.EMBEDDER)).search(search())
+
+    assert answer.ranking.degraded is DegradedReason.ENGINE_UNAVAILABLE
+
+
+async def test_without_reranking_the_engine_is_not_asked() -> None:
+    answer = await pipeline(FakeScorer(delay_s=5), Recorder()).search(search(rerank=RerankOptions(enabled=False)))
+
+    assert [result.candidate.document.id for result in answer.results] == FIRST_STAGE_ORDER
+    assert answer.ranking.degraded is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "field_name"),
+    [
+        (SearchRequest("q", 1000, index="elsewhere"), "index"),
+        (SearchRequest("q", 1000, rerank=RerankOptions(profile="none")), "rerank.profile"),
+        (SearchRequest("q", 1000, rerank=RerankOptions(strategy="none")), "rerank.strategy"),
+    ],
+)
+async def test_an_unknown_name_is_refused(request_: SearchRequest, field_name: str) -> None:
+    with pytest.raises(NotFound) as refusal:
+        await pipeline(FakeScorer(), Recorder()).search(request_)
+    assert refusal.value.field == field_name
+
+
+async def test_documents_of_a_request_are_ranked_with_their_positions() -> None:
+    documents = tuple(Document(str(n), f"text {n}") for n in range(25))
+
+    answer = await pipeline(FakeScorer(), Recorder()).rerank(RerankRequest("q", documents, 10_000, top_n=7))
+
+    assert len(answer.results) == 7
+    assert all(documents[result.index] is result.candidate.document for result in answer.results)
+
+
+async def test_the_same_request_gets_the_same_order() -> None:
+    first = await pipeline(FakeScorer(), Recorder()).search(search())
+    again = await pipeline(FakeScorer(), Recorder()).search(search())
+
+    assert first.results == again.results

@@ -1,0 +1,1 @@
+"""How the small listwise model is made: encoder -> causal decoder -> trained on windows -> exported."""

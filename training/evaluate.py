@@ -1,0 +1,150 @@
+"""nDCG@10 of an exported model over first-stage lists: a sliding window, from the back to the front.
+
+A set with ``candidates.jsonl.gz`` is scored on those lists against ``qrels/test_official_full.tsv``; any other one on
+``runs/bm25_test_top100.tsv.gz`` against ``qrels/test.tsv``. Gains and ties are trec_eval's.
+
+usage: python -m training.evaluate --model model.int8.onnx --tokenizer DIR --data DIR --sets scifact … [--limit 100]
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ir_measures
+import numpy as np
+import onnxruntime
+from ir_measures import nDCG
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from training.beir import Qrels, Run, joined_text, read_corpus, read_jsonl, read_qrels, read_queries, read_run
+from training.vocabulary import LABEL_IDS
+from training.windows import spell
+
+DEPTH, QUERY_TOKENS = 100, 64
+
+
+@dataclass(frozen=True)
+class Lists:
+    """First-stage lists of one set: candidates by query (best first), their texts and the judgements."""
+
+    queries: dict[str, str]
+    order: dict[str, list[str]]
+    texts: dict[str, str]
+    qrels: Qrels
+
+
+def read_lists(folder: Path) -> Lists:
+    """The lists of one set, by whichever of its files holds them."""
+    if (folder / "candidates.jsonl.gz").exists():
+        records = list(read_jsonl(folder / "candidates.jsonl.gz"))
+        return Lists(
+            {r["query_id"]: r["query"] for r in records},
+            {r["query_id"]: [c["_id"] for c in r["candidates"]][:DEPTH] for r in records},
+            {c["_id"]: joined_text(c) for r in records for c in r["candidates"]},
+            read_qrels(folder / "qrels" / "test_official_full.tsv"),
+        )
+    run = read_run(folder / "runs" / "bm25_test_top100.tsv.gz")
+    order = {query: sorted(found, key=lambda d: -found[d])[:DEPTH] for query, found in run.items()}
+    return Lists(read_queries(folder), order, read_corpus(folder), read_qrels(folder / "qrels" / "test.tsv"))
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """The window, how far it moves, and how many tokens of a passage it shows."""
+
+    window: int
+    stride: int
+    passage_tokens: int
+
+
+class Reranker:
+    """An exported ONNX model, its tokenizer and how it slides."""
+
+    def __init__(self, model: Path, tokenizer: Path, sliding: Sliding, threads: int) -> None:
+        self._sliding = sliding
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+        self._tokenizer.encode_special_tokens = True
+
+    def ids(self, text: str, limit: int) -> list[int]:
+        """The first ``limit`` tokens of a text; nothing in it becomes an identifier."""
+        return list(self._tokenizer.encode(text[: limit * 20], add_special_tokens=False).ids[:limit])
+
+    def logits(self, query: list[int], passages: list[list[int]]) -> NDArray[np.float32]:
+        """Label logits [passages] of one window."""
+        labels = LABEL_IDS[: len(passages)]
+        ids, _ = spell(query, passages, labels)
+        feeds = {"input_ids": np.array([ids]), "last": np.array([len(ids) - 1]), "label_ids": np.array(labels)}
+        scores: NDArray[np.float32] = self._session.run(None, feeds)[0][0]
+        return scores
+
+    def rerank(self, query: str, texts: list[str]) -> list[int]:
+        """Positions of ``texts``, best first."""
+        asked = self.ids(query, QUERY_TOKENS)
+        passages = [self.ids(text, self._sliding.passage_tokens) for text in texts]
+        order = list(range(len(texts)))
+        for start, end in windows(len(texts), self._sliding):
+            part = order[start:end]
+            scores = self.logits(asked, [passages[i] for i in part])
+            order[start:end] = [part[i] for i in np.argsort(-scores, kind="stable")]
+        return order
+
+
+def windows(count: int, sliding: Sliding) -> Iterator[tuple[int, int]]:
+    """Back to front; the first window of the list is always a full one."""
+    end = count
+    while True:
+        start = max(0, end - sliding.window)
+        yield start, end
+        if start == 0:
+            return
+        end -= sliding.stride
+
+
+def ndcg(qrels: Qrels, order: dict[str, list[str]]) -> float:
+    """Mean over the queries of ``order`` that have judgements."""
+    judged = {query: grades for query, grades in qrels.items() if query in order}
+    run: Run = {
+        query: {d: float(-rank) for rank, d in enumerate(found)} for query, found in order.items() if query in judged
+    }
+    return float(ir_measures.calc_aggregate([nDCG @ 10], judged, run)[nDCG @ 10])
+
+
+def evaluate(reranker: Reranker, lists: Lists, limit: int) -> str:
+    """One line of figures: first stage, reranked, time."""
+    judged = sorted(query for query in lists.order if query in lists.qrels)
+    chosen = sorted(random.Random(7).sample(judged, min(limit, len(judged))))
+    first = {query: lists.order[query] for query in chosen}
+    begun, ranked = time.monotonic(), {}
+    for query, found in first.items():
+        order = reranker.rerank(lists.queries[query], [lists.texts[d] for d in found])
+        ranked[query] = [found[i] for i in order]
+    spent = (time.monotonic() - begun) / len(chosen)
+    before, after = ndcg(lists.qrels, first), ndcg(lists.qrels, ranked)
+    return f"{len(chosen)} queries  first stage {before:.4f}  reranked {after:.4f}  {spent:.2f} s/query"
+
+
+def main() -> None:
+    """Prints a line for each set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("model", "tokenizer", "data"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", required=True)
+    parser.add_argument("--limit", type=int, default=100, help="queries per set, a fixed sample")
+    for name, value in (("window", 20), ("stride", 10), ("passage-tokens", 80), ("threads", 2)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    arguments = parser.parse_args()
+    sliding = Sliding(arguments.window, arguments.stride, arguments.passage_tokens)
+    reranker = Reranker(arguments.model, arguments.tokenizer, sliding, arguments.threads)
+    for name in arguments.sets:
+        print(f"{name}: {evaluate(reranker, read_lists(arguments.data / name), arguments.limit)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

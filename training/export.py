@@ -1,0 +1,112 @@
+"""Writes a trained decoder as vLLM and ONNX Runtime read it.
+
+``config.json`` + ``model.safetensors`` (bfloat16, ``OPTForCausalLM``), the tokenizer's two files and
+``model.int8.onnx``; with ``--float32`` also ``model.fp32.onnx``, for comparison.
+
+usage: python -m training.export --weights checkpoint.pt --tokenizer DIR --out DIR [--float32]
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training.model import HEADS, Decoder, load_decoder
+from training.onnx_graph import build
+from training.settings import load_settings
+from training.vocabulary import PAD, SPECIALS
+
+_OPT_NAMES = {
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "output": "self_attn.out_proj",
+    "attention_norm": "self_attn_layer_norm",
+    "widen": "fc1",
+    "narrow": "fc2",
+    "output_norm": "final_layer_norm",
+}
+_OPT_OFFSET = 2  # OPT's position table starts at row 2
+
+
+def opt_weights(model: Decoder, context: int) -> dict[str, Tensor]:
+    """Parameters under OPT's names; positions are written out for the whole context."""
+    positions = model.position_table(context)
+    table = torch.cat([torch.zeros(_OPT_OFFSET, positions.shape[1]), positions])
+    named = {"embed_tokens.weight": model.tokens, "embed_positions.weight": table}
+    for name, value in model.named_parameters():
+        if name.startswith("layers."):
+            _, i, part, kind = name.split(".")
+            named[f"layers.{i}.{_OPT_NAMES[part]}.{kind}"] = value
+    return {f"model.decoder.{name}": value.detach().bfloat16().contiguous() for name, value in named.items()}
+
+
+def opt_config(model: Decoder, context: int) -> dict[str, object]:
+    """The ``config.json`` of these weights."""
+    vocab, width = model.tokens.shape
+    return {
+        "architectures": ["OPTForCausalLM"],
+        "model_type": "opt",
+        "torch_dtype": "bfloat16",
+        "vocab_size": vocab,
+        "hidden_size": width,
+        "word_embed_proj_dim": width,
+        "num_hidden_layers": len(model.layers),
+        "num_attention_heads": HEADS,
+        "ffn_dim": model.layers[0].widen.out_features,  # type: ignore[union-attr]
+        "max_position_embeddings": context,
+        "activation_function": "gelu",
+        "do_layer_norm_before": False,
+        "_remove_final_layer_norm": True,
+        "enable_bias": True,
+        "layer_norm_elementwise_affine": True,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "layerdrop": 0.0,
+        "tie_word_embeddings": True,
+        "pad_token_id": SPECIALS.index(PAD),
+        "bos_token_id": None,
+        "eos_token_id": SPECIALS.index(PAD),
+        "use_cache": True,
+    }
+
+
+def export(model: Decoder, tokenizer: Path, out: Path, context: int, float32: bool = False) -> None:
+    """Writes all files of one model folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(opt_weights(model, context), out / "model.safetensors", {"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)
+    (out / "config.json").write_text(json.dumps(opt_config(model, context), indent=2) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(tokenizer / name, out / name)
+    weights = {name: value.detach().float().numpy() for name, value in model.named_parameters()}
+    for name, int8 in (("model.int8.onnx", True), ("model.fp32.onnx", False)):
+        if int8 or float32:
+            graph = build(weights, HEADS, int8)
+            onnx.checker.check_model(graph)
+            onnx.save(graph, out / name)
+
+
+def main() -> None:
+    """Exports a checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("weights", "tokenizer", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--float32", action="store_true", help="also write model.fp32.onnx")
+    arguments = parser.parse_args()
+    export(
+        load_decoder(arguments.weights),
+        arguments.tokenizer,
+        arguments.out,
+        load_settings().recast.context,
+        arguments.float32,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Reads ``config.yaml`` into frozen records."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+_FILE = Path(__file__).with_name("config.yaml")
+
+
+@dataclass(frozen=True)
+class RecastSettings:
+    """The shape of the decoder."""
+
+    vocab_size: int
+    context: int
+    period: int
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What becomes a passage, what is mined, and how the collections mix."""
+
+    chunk_tokens: int
+    max_chunks: int
+    query_tokens: int
+    mined: int
+    dev_queries: int
+    weights: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The schedule and the weight of each signal."""
+
+    minutes: float
+    learning_rate: float
+    final_learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip: float
+    batch_tokens: int
+    checkpoint_minutes: float
+    temperature: float
+    auxiliary_weight: float
+    auxiliary_weight_end: float
+    distillation_weight: float
+    identity_weight: float
+    recall_weight: float
+    recall_weight_end: float
+    compare_weight: float
+    attention_weight: float
+    favour_weight: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything in ``config.yaml``."""
+
+    seed: int
+    recast: RecastSettings
+    data: DataSettings
+    train: TrainSettings
+
+
+def load_settings(path: Path = _FILE) -> Settings:
+    """Reads and checks the names of ``config.yaml``."""
+    raw = yaml.safe_load(path.read_text())
+    return Settings(
+        seed=raw["seed"],
+        recast=RecastSettings(**raw["recast"]),
+        data=DataSettings(**raw["data"]),
+        train=TrainSettings(**raw["train"]),
+    )

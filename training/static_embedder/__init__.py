@@ -1,0 +1,1 @@
+"""How the builtin static embedder is made: distilled from a sentence encoder, fitted for retrieval."""

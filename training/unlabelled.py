@@ -1,0 +1,82 @@
+"""Adapts to a corpus without judgements: queries of other sets are asked of it, and the teacher says who answers.
+
+The passage that the teacher likes best counts as relevant, its next best ones are the hard negatives. No question
+and no judgement that belongs to the corpus is read.
+
+usage: python -m training.unlabelled --corpus FILE.jsonl.gz --name NAME --queries SET [SET ...] --data DIR
+    --encoder DIR --tokenizer DIR --out DIR
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from training.beir import joined_text, read_jsonl
+from training.data import Collection, chunk, load_source, places, save_collection
+from training.encoder import Encoder
+from training.settings import DataSettings, load_settings
+
+
+def asked_of(
+    texts: list[str],
+    ids: list[NDArray[np.int32]],
+    queries: list[str],
+    tokenizer: Tokenizer,
+    encoder: Encoder,
+    mined: int,
+) -> Collection:
+    """The passages, asked with ``queries`` and ordered by the teacher."""
+    vectors, asked = encoder.embed(texts), encoder.embed(queries)
+    passages = vectors.bfloat16().T.contiguous()
+    found = [
+        (asked[start : start + 256].bfloat16() @ passages).float().topk(2 * mined + 1).indices.numpy()
+        for start in range(0, len(queries), 256)
+    ]
+    best = np.concatenate(found).astype(np.int32)
+    tokens = [np.array(tokenizer.encode(query, add_special_tokens=False).ids[:64], np.int32) for query in queries]
+    gold, hard = [row[:1] for row in best], best[:, 1:]
+    return Collection(ids, tokens, vectors.numpy(), asked.numpy(), gold, hard, *places(texts, queries))
+
+
+def passages_of(
+    corpus: Path, tokenizer: Tokenizer, settings: DataSettings
+) -> tuple[list[str], list[NDArray[np.int32]]]:
+    """The first piece of each document, as text and ids: what a reranker would be shown."""
+    pieces = [chunk(joined_text(record), tokenizer, settings)[:1] for record in read_jsonl(corpus)]
+    return [text for found in pieces for text, _ in found], [
+        np.array(ids, np.int32) for found in pieces for _, ids in found
+    ]
+
+
+def main() -> None:
+    """Prepares one corpus."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("corpus", "data", "encoder", "tokenizer", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--queries", nargs="+", required=True)
+    arguments = parser.parse_args()
+    settings = load_settings().data
+    tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    texts, ids = passages_of(arguments.corpus, tokenizer, settings)
+    sources = [load_source(arguments.data, name) for name in arguments.queries]
+    queries = [
+        source.queries[query]
+        for source in sources
+        if source is not None
+        for query in source.relevant
+        if query in source.queries
+    ]
+    torch.manual_seed(0)
+    collection = asked_of(texts, ids, queries, tokenizer, Encoder(arguments.encoder), settings.mined)
+    save_collection(collection, arguments.out / f"{arguments.name}.npz")
+    print(f"{arguments.name}: {len(texts)} passages, {len(queries)} queries")
+
+
+if __name__ == "__main__":
+    main()
