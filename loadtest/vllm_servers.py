@@ -118,7 +118,8 @@ def _server(mode: Mode, facts: ModelFacts, scratch: Path, options: argparse.Name
 def started(python: str, arguments: Sequence[str], *, log: Path, port: int | None = None) -> Iterator[Server]:
     """A vLLM server on loopback, stopped at the end; it is not yet ready (``wait_for``)."""
     port = port or free_port()
-    program = (python, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port))
+    interpreter = str(Path(python).absolute())  # the server runs in another folder; following the link leaves the venv
+    program = (interpreter, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port))
     command = [*program, *arguments]
     print(shlex.join(command), flush=True)
     with log.open("wb") as output:
