@@ -17,6 +17,10 @@ from service.api import errors as api_errors
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.routes import native, operations, playground
 from service.api.schemas.operations import IndexBody, ProfileBody
+from service.cache.answers import AnswerCache, Lifetimes
+from service.cache.memory import MemoryStore
+from service.cache.redis import RedisOptions, RedisStore
+from service.cache.store import Store
 from service.engine.fake import FakeScorer
 from service.engine.onnx import onnx_scorer
 from service.engine.scorer import Scorer
@@ -42,7 +46,7 @@ from service.retrieval.embedding.builtin import StaticEmbedder
 from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
 from service.retrieval.local_first_stage import LocalFirstStage, Options
-from service.settings import EmbedderKind, EngineKind, Settings, load
+from service.settings import CacheKind, EmbedderKind, EngineKind, Settings, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class House:
     stages: Sequence[LocalFirstStage]
     rankers: Sequence[Ranker]
     embedder: Embedder
+    answers: AnswerCache
     metrics: PrometheusObserver
     observers: Observers
 
@@ -60,9 +65,11 @@ class House:
         """Look at the model servers for the first time. Raises ``ConfigurationError`` for one that cannot be used."""
         for ranker in self.rankers:
             await ranker.scorer.open()
+        await self.answers.open()
 
     async def close(self) -> None:
         """Release threads, files and connections."""
+        await self.answers.close()
         for ranker in self.rankers:
             await ranker.scorer.close()
         for stage in self.stages:
@@ -83,14 +90,16 @@ def compose(settings: Settings) -> House:
     rankers = [build_ranker(settings, name, observers.observe) for name in _profile_names(settings)]
     for stage in stages:
         observers.observe(IndexOpened(stage.name, stage.version, stage.manifest.documents))
+    answers = AnswerCache(build_store(settings), _lifetimes(settings), observers)
     pipeline = Pipeline(
         {stage.name: stage for stage in stages},
         {ranker.profile.name: ranker for ranker in rankers},
         default_index=_default_index(settings, stages),
         default_profile=settings.ranking.profile,
         observer=observers,
+        answers=answers,
     )
-    return House(pipeline, stages, rankers, embedder, metrics, observers)
+    return House(pipeline, stages, rankers, embedder, answers, metrics, observers)
 
 
 @asynccontextmanager
@@ -159,6 +168,25 @@ def build_embedder(settings: Settings) -> Embedder:
         concurrency=wanted.concurrency,
     )
     return OpenAIEmbedder(wanted.url, wanted.model, wanted.dimension, options)
+
+
+def build_store(settings: Settings) -> Store | None:
+    """Where answers are kept."""
+    wanted = settings.cache
+    match wanted.kind:
+        case CacheKind.OFF:
+            return None
+        case CacheKind.MEMORY:
+            return MemoryStore(wanted.memory_bytes)
+        case CacheKind.REDIS:
+            if wanted.url is None:
+                raise ConfigurationError("a redis cache needs a url")
+            options = RedisOptions(namespace=wanted.namespace, limit_s=wanted.limit_ms / 1000)
+            return RedisStore(wanted.url.get_secret_value(), options)
+
+
+def _lifetimes(settings: Settings) -> Lifetimes:
+    return Lifetimes(settings.cache.fresh_s, settings.cache.stale_s)
 
 
 def vllm_arguments(profile: Profile, mode: Mode | None = None, model: Path | None = None) -> list[str]:

@@ -35,6 +35,30 @@ class DegradedReason(StrEnum):
     EMBEDDER = "embedder_unavailable"
 
 
+class CachePolicy(StrEnum):
+    """What a request lets the cache do."""
+
+    USE = "use"
+    REFRESH = "no-cache"
+    AVOID = "no-store"
+    ONLY = "only-if-cached"
+
+
+class CacheState(StrEnum):
+    """What the cache had to do with an answer.
+
+    ``shared`` was made for another request that asked the same at the same time; ``stale`` is past its time and is
+    being made anew; ``bypass`` says that the cache could not be asked.
+    """
+
+    OFF = "off"
+    HIT = "hit"
+    STALE = "stale"
+    SHARED = "shared"
+    MISS = "miss"
+    BYPASS = "bypass"
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One passage of a corpus or of a request."""
@@ -129,6 +153,7 @@ class SearchRequest:
     rerank: RerankOptions = RerankOptions()
     strict: bool = False
     tenant: str | None = None
+    cache: CachePolicy = CachePolicy.USE
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +167,7 @@ class RerankRequest:
     rerank: RerankOptions = RerankOptions()
     strict: bool = False
     tenant: str | None = None
+    cache: CachePolicy = CachePolicy.USE
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +203,4 @@ class Answer:
     timings: Timings
     index: str | None = None
     index_version: str | None = None
+    cache: CacheState = CacheState.OFF

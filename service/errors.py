@@ -10,6 +10,8 @@
     |   |-- EngineUnavailable        not reachable, overloaded, shutting down: another try may succeed
     |   |-- EngineRejected           this prompt cannot be scored (too long, unknown token): another try cannot succeed
     |   `-- EngineProtocolError      it answered, but not with one finite logit for each label
+    |-- CacheUnavailable             the store of answers cannot be asked now; never reaches a caller
+    |-- NotCached                    ``only-if-cached``, and there is no answer
     |-- EmbedderError                the encoder gave no usable vectors
     |-- RetrievalError               the first stage failed while searching
     |-- IndexFolderError                  an index folder cannot be opened or built
@@ -68,6 +70,14 @@ class EngineRejected(EngineError):
 
 class EngineProtocolError(EngineError):
     """The engine answered, but not with one finite logit for each label of each prompt."""
+
+
+class CacheUnavailable(OnepassError):
+    """The store of answers is slow, full, broken or being left alone for a while."""
+
+
+class NotCached(OnepassError):
+    """A kept answer was asked for, and there is none."""
 
 
 class EmbedderError(OnepassError):

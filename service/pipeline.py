@@ -1,6 +1,8 @@
 """The story of a request: candidates from the first stage, an order from the language model, one deadline for both.
 
-``search`` finds candidates in an index and ranks them; ``rerank`` is the same road for documents the caller brings.
+``search`` finds candidates in an index and ranks them; ``rerank`` is the same road for documents the caller brings. The
+very same question is answered from the cache, or together with whoever asks it at the same time.
+
 A failing reranker never fails a request: the answer is then the best order known, marked ``degraded`` with a reason,
 unless the caller asked to be ``strict``.
 """
@@ -11,6 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from service.cache.answers import AnswerCache, Made, Question
+from service.cache.keys import rerank_key, search_key
 from service.deadline import Deadline
 from service.domain import (
     Answer,
@@ -24,7 +28,7 @@ from service.domain import (
     SearchRequest,
     Timings,
 )
-from service.errors import EmbedderError, NotFound
+from service.errors import EmbedderError, NotFound, OnepassError
 from service.observability.events import Degraded, Observer, RankingFinished, StageFinished
 from service.ranking.ranker import Outcome, Ranker, unranked
 from service.retrieval.first_stage import FirstStage
@@ -41,12 +45,14 @@ class Pipeline:
         default_index: str | None,
         default_profile: str,
         observer: Observer,
+        answers: AnswerCache,
     ) -> None:
         self.first_stages = first_stages
         self.rankers = rankers
         self.default_index = default_index
         self.default_profile = default_profile
         self._observer = observer
+        self._answers = answers
 
     async def search(self, request: SearchRequest) -> Answer:
         """Find candidates for a query in an index and order them.
@@ -61,19 +67,24 @@ class Pipeline:
         deadline = Deadline.after(request.timeout_ms / 1000)
         first_stage = self._first_stage(request.index)
         ranker = self._ranker(request.rerank)
+        key = search_key(request, first_stage.name, first_stage.version, ranker.identity)
 
-        found = await first_stage.retrieve(request.query, request.candidates, request.mode, deadline)
-        self._note_retrieval(found, strict=request.strict)
-        ranking, rank_ms = await self._rank(request, ranker, found.candidates, request.top_k, deadline)
+        async def make(until: Deadline) -> Made:
+            found = await first_stage.retrieve(request.query, request.candidates, request.mode, until)
+            embed_error = self._note_retrieval(found)
+            ranking, rank_ms, error = await self._rank(request, ranker, found.candidates, request.top_k, until)
+            answer = Answer(
+                results=_results(found.candidates, ranking, request.top_k),
+                candidates=found.candidates,
+                ranking=_marked(ranking, found.degraded),
+                timings=Timings(found.embed_ms, found.retrieve_ms, rank_ms, 0.0),
+                index=first_stage.name,
+                index_version=first_stage.version,
+            )
+            return Made(answer, error or embed_error)
 
-        return Answer(
-            results=_results(found.candidates, ranking, request.top_k),
-            candidates=found.candidates,
-            ranking=_marked(ranking, found.degraded),
-            timings=Timings(found.embed_ms, found.retrieve_ms, rank_ms, _ms_since(started)),
-            index=first_stage.name,
-            index_version=first_stage.version,
-        )
+        made = await self._answers.answer(Question(key, request.cache, deadline), make)
+        return _finished(made, started, strict=request.strict)
 
     async def rerank(self, request: RerankRequest) -> Answer:
         """Order the documents of a request; their given order stands where the model says nothing.
@@ -87,15 +98,16 @@ class Pipeline:
         count = len(request.documents)
         top_n = count if request.top_n is None else min(request.top_n, count)
         candidates = tuple(Candidate(document, rank, 0.0) for rank, document in enumerate(request.documents, 1))
+        ranker = self._ranker(request.rerank)
+        key = rerank_key(request, ranker.identity)
 
-        ranking, rank_ms = await self._rank(request, self._ranker(request.rerank), candidates, top_n, deadline)
+        async def make(until: Deadline) -> Made:
+            ranking, rank_ms, error = await self._rank(request, ranker, candidates, top_n, until)
+            timings = Timings(0.0, 0.0, rank_ms, 0.0)
+            return Made(Answer(_results(candidates, ranking, top_n), candidates, ranking, timings), error)
 
-        return Answer(
-            results=_results(candidates, ranking, top_n),
-            candidates=candidates,
-            ranking=ranking,
-            timings=Timings(0.0, 0.0, rank_ms, _ms_since(started)),
-        )
+        made = await self._answers.answer(Question(key, request.cache, deadline, given=candidates), make)
+        return _finished(made, started, strict=request.strict)
 
     async def _rank(
         self,
@@ -104,10 +116,10 @@ class Pipeline:
         candidates: tuple[Candidate, ...],
         top_k: int,
         deadline: Deadline,
-    ) -> tuple[Ranking, float]:
-        """The ranking and the milliseconds it took."""
+    ) -> tuple[Ranking, float, OnepassError | None]:
+        """The ranking, the milliseconds it took, and the error that stopped it where it is degraded."""
         if not request.rerank.enabled:
-            return unranked(len(candidates)), 0.0
+            return unranked(len(candidates)), 0.0, None
         started = time.monotonic()
         outcome = await ranker.rank(
             request.query,
@@ -119,9 +131,7 @@ class Pipeline:
         )
         rank_ms = _ms_since(started)
         self._note_ranking(outcome, rank_ms)
-        if outcome.error is not None and request.strict:
-            raise outcome.error
-        return outcome.ranking, rank_ms
+        return outcome.ranking, rank_ms, outcome.error
 
     def _first_stage(self, name: str | None) -> FirstStage:
         wanted = name or self.default_index
@@ -139,13 +149,13 @@ class Pipeline:
             message = f"no profile of that name is served; there is: {_listed(self.rankers)}"
             raise NotFound(message, field="rerank.profile") from None
 
-    def _note_retrieval(self, found: Retrieved, *, strict: bool) -> None:
+    def _note_retrieval(self, found: Retrieved) -> EmbedderError | None:
         self._observer.observe(StageFinished("embed", found.embed_ms / 1000))
         self._observer.observe(StageFinished("retrieve", found.retrieve_ms / 1000))
-        if found.degraded is not None:
-            self._observer.observe(Degraded(found.degraded, "the first stage went on without vectors"))
-            if strict:
-                raise EmbedderError("the query could not be embedded")
+        if found.degraded is None:
+            return None
+        self._observer.observe(Degraded(found.degraded, "the first stage went on without vectors"))
+        return EmbedderError("the query could not be embedded")
 
     def _note_ranking(self, outcome: Outcome, rank_ms: float) -> None:
         ranking = outcome.ranking
@@ -171,6 +181,14 @@ def _listed(names: Iterable[str]) -> str:
 def _results(candidates: tuple[Candidate, ...], ranking: Ranking, top: int) -> tuple[Result, ...]:
     best = zip(ranking.order[:top], ranking.scores[:top], strict=True)
     return tuple(Result(rank, score, index, candidates[index]) for rank, (index, score) in enumerate(best, 1))
+
+
+def _finished(made: Made, started: float, *, strict: bool) -> Answer:
+    """The answer with the time that this request took. Raises the error behind it where the request is ``strict``."""
+    if made.error is not None and strict:
+        raise made.error
+    answer = made.answer
+    return replace(answer, timings=replace(answer.timings, total=_ms_since(started)))
 
 
 def _marked(ranking: Ranking, degraded: DegradedReason | None) -> Ranking:

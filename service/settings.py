@@ -91,6 +91,30 @@ class EngineSettings(Section):
     priority: int = Field(0, description="priority of calls to them, lower first; needs --scheduling-policy priority")
 
 
+class CacheKind(StrEnum):
+    """Where answers are kept."""
+
+    OFF = "off"
+    MEMORY = "memory"
+    REDIS = "redis"
+
+
+class CacheSettings(Section):
+    """Answers kept for the next time the very same question is asked."""
+
+    kind: CacheKind = Field(CacheKind.MEMORY, description="off, memory of this process, or redis for all gateways")
+    url: SecretStr | None = Field(
+        None,
+        description="redis://, rediss:// or unix://; redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB; "
+        "redis+cluster://HOST:PORT",
+    )
+    namespace: str = Field("onepass", pattern=r"^[\w.-]+$", description="what every key begins with")
+    fresh_s: float = Field(3600, gt=0, description="seconds an answer is given again; up to a tenth less, by chance")
+    stale_s: float = Field(0, ge=0, description="seconds after that in which it is still given while made anew")
+    limit_ms: float = Field(10, gt=0, description="longest wait of a request for one use of redis")
+    memory_bytes: int = Field(64 * 2**20, ge=0, description="size of the memory kind, of compressed answers")
+
+
 class RankingSettings(Section):
     """How requests are ranked that do not say."""
 
@@ -135,6 +159,7 @@ class Settings(BaseSettings):
     indexes: IndexSettings = IndexSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     engine: EngineSettings = EngineSettings()
+    cache: CacheSettings = CacheSettings()
     ranking: RankingSettings = RankingSettings()
     limits: LimitSettings = LimitSettings()
     logs: LogSettings = LogSettings()

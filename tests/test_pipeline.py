@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from service.cache.answers import AnswerCache, Lifetimes
 from service.deadline import Deadline
 from service.domain import (
     Candidate,
@@ -70,6 +71,7 @@ def pipeline(scorer: FakeScorer, recorder: Recorder, shelf: Shelf | None = None)
         default_index="shelf",
         default_profile="onepass-mini",
         observer=recorder,
+        answers=AnswerCache(None, Lifetimes(60), recorder),
     )
 
 

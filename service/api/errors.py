@@ -18,6 +18,7 @@ STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.InputTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.NotCached: HTTPStatus.GATEWAY_TIMEOUT,  # RFC 9111, section 5.2.1.7
     errors.EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EngineRejected: HTTPStatus.BAD_GATEWAY,
     errors.EngineProtocolError: HTTPStatus.BAD_GATEWAY,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from service.api.schemas import native
-from service.domain import Document, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
+from service.domain import CachePolicy, Document, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
 from service.errors import InputTooLarge, InvalidInput
 from service.settings import LimitSettings
 
@@ -14,7 +14,12 @@ _TENANT = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 def search_request(
-    body: native.SearchBody, limits: LimitSettings, default_mode: RetrievalMode, tenant: str | None = None
+    body: native.SearchBody,
+    limits: LimitSettings,
+    default_mode: RetrievalMode,
+    *,
+    tenant: str | None = None,
+    cache: CachePolicy = CachePolicy.USE,
 ) -> SearchRequest:
     """The request a body stands for.
 
@@ -34,10 +39,17 @@ def search_request(
         rerank=_options(body.rerank),
         strict=body.strict,
         tenant=tenant,
+        cache=cache,
     )
 
 
-def rerank_request(body: native.RerankBody, limits: LimitSettings, tenant: str | None = None) -> RerankRequest:
+def rerank_request(
+    body: native.RerankBody,
+    limits: LimitSettings,
+    *,
+    tenant: str | None = None,
+    cache: CachePolicy = CachePolicy.USE,
+) -> RerankRequest:
     """The request a body stands for.
 
     Raises:
@@ -57,6 +69,7 @@ def rerank_request(body: native.RerankBody, limits: LimitSettings, tenant: str |
         rerank=_options(body.rerank),
         strict=body.strict,
         tenant=tenant,
+        cache=cache,
     )
 
 
@@ -70,6 +83,13 @@ def tenant_of(headers: Mapping[str, str], header: str | None) -> str | None:
     if name is not None and not _TENANT.fullmatch(name):
         raise InvalidInput("a tenant is 1 to 128 letters, digits and any of _ . : -", field=str(header))
     return name
+
+
+def cache_policy(headers: Mapping[str, str]) -> CachePolicy:
+    """What ``Cache-Control`` asks for; directives that are not ours to follow are passed over, as RFC 9111 has it."""
+    directives = {part.partition("=")[0].strip().lower() for part in headers.get("cache-control", "").split(",")}
+    wanted = (CachePolicy.AVOID, CachePolicy.ONLY, CachePolicy.REFRESH)
+    return next((policy for policy in wanted if policy.value in directives), CachePolicy.USE)
 
 
 def _check_query(query: str, limits: LimitSettings) -> None:

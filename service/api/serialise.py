@@ -25,6 +25,7 @@ def search_answer(answer: Answer, body: native.SearchBody, request_id: str) -> n
         ],
         rerank=_ranking(answer, explain=body.explain),
         timings_ms=_timings(answer.timings),
+        cache=answer.cache,
     )
 
 
@@ -45,6 +46,7 @@ def rerank_answer(answer: Answer, body: native.RerankBody, request_id: str) -> n
         ],
         rerank=_ranking(answer, explain=body.explain),
         timings_ms=_timings(answer.timings),
+        cache=answer.cache,
     )
 
 

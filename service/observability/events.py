@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.domain import DegradedReason
+from service.domain import CacheState, DegradedReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,20 @@ class IndexOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheAsked:
+    """A request was answered with, or without, the cache."""
+
+    state: CacheState
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFailed:
+    """The store of answers could not be used; ``error`` is ``foreign_value`` or the class of what went wrong."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaUp:
     """A model server was admitted, for the first time or again."""
 
@@ -97,6 +111,8 @@ Event = (
     | RankingFinished
     | Degraded
     | IndexOpened
+    | CacheAsked
+    | CacheFailed
     | ReplicaUp
     | ReplicaDown
     | AttemptFailed

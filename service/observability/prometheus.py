@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from service.observability.events import (
     AttemptFailed,
+    CacheAsked,
+    CacheFailed,
     Degraded,
     Event,
     IndexOpened,
@@ -54,6 +56,10 @@ class PrometheusObserver:
         self._degraded = Counter(
             "onepass_degraded", "Answers that were less than asked for", ["reason"], registry=self.registry
         )
+        self._cache = Counter("onepass_cache", "Requests by what the cache did", ["state"], registry=self.registry)
+        self._cache_errors = Counter(
+            "onepass_cache_errors", "Uses of the cache that failed", ["error"], registry=self.registry
+        )
         self._upstream_up = Gauge(
             "onepass_upstream_up", "Whether a model server is asked now", ["upstream"], registry=self.registry
         )
@@ -65,7 +71,7 @@ class PrometheusObserver:
         )
         self._documents = Gauge("onepass_index_documents", "Documents of an index", ["index"], registry=self.registry)
 
-    def observe(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:  # noqa: C901  one case for each kind of event
         """Take note of ``event``."""
         match event:
             case RequestFinished():
@@ -80,6 +86,10 @@ class PrometheusObserver:
                 self._rounds.labels(*labels).inc(event.rounds)
             case Degraded():
                 self._degraded.labels(event.reason.value).inc()
+            case CacheAsked():
+                self._cache.labels(event.state.value).inc()
+            case CacheFailed():
+                self._cache_errors.labels(event.error).inc()
             case ReplicaUp() | ReplicaDown():
                 self._upstream_up.labels(event.url).set(isinstance(event, ReplicaUp))
             case AttemptFailed():

@@ -61,6 +61,11 @@ class Ranker:
         """The profile that says how the model is asked."""
         return self.builder.profile
 
+    @property
+    def identity(self) -> str:
+        """Names everything of this ranker that can change an answer: prompts, calibration, strategy and weights."""
+        return f"{self.builder.fingerprint} {self.strategy} {self.scorer.model}"
+
     async def rank(
         self,
         query: str,

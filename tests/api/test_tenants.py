@@ -9,6 +9,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from service.api.requests import tenant_of
+from service.cache.answers import AnswerCache, Lifetimes
 from service.deadline import Deadline
 from service.domain import Document, RerankRequest
 from service.engine.fake import FakeScorer
@@ -72,7 +73,11 @@ class Heard(FakeScorer):
 async def test_the_engine_is_told_whose_prompts_they_are(tenant: str | None) -> None:
     scorer = Heard()
     ranker = Ranker(PromptBuilder(find("onepass-mini")), scorer)
-    pipeline = Pipeline({}, {"mini": ranker}, default_index=None, default_profile="mini", observer=Observers([]))
+    observer = Observers([])
+    answers = AnswerCache(None, Lifetimes(60), observer)
+    pipeline = Pipeline(
+        {}, {"mini": ranker}, default_index=None, default_profile="mini", observer=observer, answers=answers
+    )
     documents = (Document("a", "honey"), Document("b", "wax"))
     await pipeline.rerank(RerankRequest("bees", documents, timeout_ms=5000, tenant=tenant))
     assert scorer.owners == [tenant]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 
 from service.api import examples
-from service.api.requests import rerank_request, search_request, tenant_of
+from service.api.requests import cache_policy, rerank_request, search_request, tenant_of
 from service.api.schemas import native
 from service.api.serialise import rerank_answer, search_answer
 from service.domain import RetrievalMode
@@ -24,7 +24,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         500: "The first stage failed",
         502: "`strict`: a model answered uselessly",
         503: "`strict`: a model cannot be reached",
-        504: "Time ran out before there was anything to give, or `strict`",
+        504: "Time ran out before there was anything to give, or `strict`; `only-if-cached`, and nothing is kept",
     }.items()
 }
 
@@ -39,14 +39,16 @@ def router(
     async def search(
         request: Request, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
     ) -> native.SearchAnswer:
-        answer = await pipeline.search(search_request(body, limits, mode, tenant_of(request.headers, tenant_header)))
+        tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
+        answer = await pipeline.search(search_request(body, limits, mode, tenant=tenant, cache=cache))
         return search_answer(answer, body, request.state.request_id)
 
     @routes.post("/rerank", summary="Rank documents of your own")
     async def rerank(
         request: Request, body: Annotated[native.RerankBody, Body(openapi_examples=examples.RERANK)]
     ) -> native.RerankAnswer:
-        answer = await pipeline.rerank(rerank_request(body, limits, tenant_of(request.headers, tenant_header)))
+        tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
+        answer = await pipeline.rerank(rerank_request(body, limits, tenant=tenant, cache=cache))
         return rerank_answer(answer, body, request.state.request_id)
 
     return routes

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.domain import DegradedReason, RetrievalMode
+from service.domain import CacheState, DegradedReason, RetrievalMode
 
 
 def _encodable(text: str) -> str:
@@ -142,7 +142,7 @@ class RankingBody(BaseModel):
 
 
 class TimingsBody(BaseModel):
-    """Milliseconds of each stage."""
+    """Milliseconds of each stage; of a stage that did not run for this request, 0."""
 
     embed: float
     retrieve: float
@@ -160,6 +160,7 @@ class SearchAnswer(BaseModel):
     results: list[SearchResult]
     rerank: RankingBody
     timings_ms: TimingsBody
+    cache: CacheState = Field(description="what the cache had to do with it")
 
 
 class RerankAnswer(BaseModel):
@@ -170,6 +171,7 @@ class RerankAnswer(BaseModel):
     results: list[RerankResult]
     rerank: RankingBody
     timings_ms: TimingsBody
+    cache: CacheState = Field(description="what the cache had to do with it")
 
 
 class ErrorDetail(BaseModel):
