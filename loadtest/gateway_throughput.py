@@ -117,19 +117,20 @@ def _gateway(server: str, profile: str) -> Iterator[str]:
     command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", str(port)]
     with subprocess.Popen(command, env=os.environ | environment) as process:  # noqa: S603 - our own command
         try:
-            yield _ready(f"http://127.0.0.1:{port}")
+            yield ready(f"http://127.0.0.1:{port}")
         finally:
             process.terminate()
 
 
-def _ready(url: str) -> str:
+def ready(url: str, path: str = "/readyz") -> str:
+    """``url``, once its server answers at ``path``."""
     until = time.monotonic() + _PATIENCE_S
     while time.monotonic() < until:
         with suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
+            if httpx.get(url + path, trust_env=False).is_success:
                 return url
         time.sleep(0.1)
-    raise SystemExit(f"the gateway was not ready within {_PATIENCE_S} s")
+    raise SystemExit(f"{url} was not ready within {_PATIENCE_S} s")
 
 
 async def _saturated(client: Any, supply: Supply, options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.api import errors as api_errors
+from service.api.hot_answers import HotAnswers
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.routes import native, operations, playground
 from service.api.schemas.operations import IndexBody, ProfileBody
@@ -150,6 +151,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     api_errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
     app.add_middleware(RequestContext, observer=house.observers)
+    if settings.cache.kind is not CacheKind.OFF and settings.cache.hot_s:
+        app.add_middleware(
+            HotAnswers,
+            keep_s=settings.cache.hot_s,
+            stamp=lambda: house.pipeline.versions,
+            tenant=settings.server.tenant_header,
+            observer=house.observers,
+        )
     return app
 
 

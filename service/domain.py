@@ -204,3 +204,8 @@ class Answer:
     index: str | None = None
     index_version: str | None = None
     cache: CacheState = CacheState.OFF
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the same question would get the same answer from the cache."""
+        return self.ranking.degraded is None and self.cache in {CacheState.HIT, CacheState.MISS, CacheState.SHARED}

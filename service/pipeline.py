@@ -54,6 +54,11 @@ class Pipeline:
         self._observer = observer
         self._answers = answers
 
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Of all indexes: whenever this changes, an answer may."""
+        return tuple(stage.version for stage in self.first_stages.values())
+
     async def search(self, request: SearchRequest) -> Answer:
         """Find candidates for a query in an index and order them.
 

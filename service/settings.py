@@ -112,6 +112,9 @@ class CacheSettings(Section):
     fresh_s: float = Field(3600, gt=0, description="seconds an answer is given again; up to a tenth less, by chance")
     stale_s: float = Field(0, ge=0, description="seconds after that in which it is still given while made anew")
     limit_ms: float = Field(10, gt=0, description="longest wait of a request for one use of redis")
+    hot_s: float = Field(
+        5, ge=0, description="seconds in which the very same bytes are answered without a look at them; 0 turns it off"
+    )
     memory_bytes: int = Field(64 * 2**20, ge=0, description="size of the memory kind, of compressed answers")
 
 

@@ -29,18 +29,18 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
-        scope.setdefault("state", {})["request_id"] = request_id
+        own_id = request_id(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = own_id
         started, status = time.monotonic(), 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID] = own_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=own_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
@@ -69,7 +69,8 @@ class BodyLimit:
         if not complete:
             await refusal(scope, receive, send)
             return
-        await self._app(scope, _replay(body, receive), send)
+        whole: Message = {"type": "http.request", "body": body, "more_body": False}
+        await self._app(scope, replay(whole, receive), send)
 
     async def _read(self, receive: Receive) -> tuple[bytes, bool]:
         """The body, and whether it was read to its end within the limit."""
@@ -85,8 +86,8 @@ class BodyLimit:
                 return bytes(body), True
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body already read, then whatever comes next, such as a disconnect."""
+def replay(message: Message, receive: Receive) -> Receive:
+    """A ``receive`` that gives the message already taken, then whatever comes next, such as a disconnect."""
     given = False
 
     async def replayed() -> Message:
@@ -94,12 +95,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         if given:
             return await receive()
         given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return message
 
     return replayed
 
 
-def _request_id(offered: str | None) -> str:
+def request_id(offered: str | None) -> str:
+    """The caller's id if it offered a plain one, else a new one."""
     return offered if offered and _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
 
 

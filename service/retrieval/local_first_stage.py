@@ -65,6 +65,7 @@ class LocalFirstStage:
     ) -> None:
         self._name = name
         self._manifest = manifest
+        self._version = manifest.version  # made by hashing all of the manifest: once is enough
         self._embedder = embedder
         self._index = index
         self._readers = readers
@@ -110,7 +111,7 @@ class LocalFirstStage:
     @property
     def version(self) -> str:
         """A hash of the index's contents."""
-        return self._manifest.version
+        return self._version
 
     @property
     def manifest(self) -> Manifest:

@@ -41,6 +41,7 @@ def router(
     ) -> native.SearchAnswer:
         tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
         answer = await pipeline.search(search_request(body, limits, mode, tenant=tenant, cache=cache))
+        request.state.lasting = answer.lasting
         return search_answer(answer, body, request.state.request_id)
 
     @routes.post("/rerank", summary="Rank documents of your own")
@@ -49,6 +50,7 @@ def router(
     ) -> native.RerankAnswer:
         tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
         answer = await pipeline.rerank(rerank_request(body, limits, tenant=tenant, cache=cache))
+        request.state.lasting = answer.lasting
         return rerank_answer(answer, body, request.state.request_id)
 
     return routes
