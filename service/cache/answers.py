@@ -233,8 +233,11 @@ class AnswerCache:
     def _refresh(self, store: Store, question: Question, make: Make) -> None:
         """Make a stale answer anew, once for all who were given it."""
         anew = replace(question, policy=CachePolicy.REFRESH, deadline=Deadline.after(_REFRESH_S))
+        flight = f"{anew.policy} {anew.key}"
+        if flight in self._flights:
+            return
         task: asyncio.Task[object] = asyncio.create_task(
-            self._flights.join(f"{anew.policy} {anew.key}", lambda: self._fetch(store, anew, make))
+            self._flights.join(flight, lambda: self._fetch(store, anew, make))
         )
         self._refreshing.add(task)
         task.add_done_callback(self._refreshed)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from service.deadline import Deadline
+from service.domain import Document
 from service.engine.scorer import Prompt
 from service.engine.vllm.decode import LABEL_LIMIT
 from service.engine.vllm.discovery import Needs
@@ -77,6 +78,22 @@ async def test_what_it_serves_is_found_out(needs: Needs, mode: Mode) -> None:
         assert served.reading.mode is mode
         assert served.card.name == PROFILE.name
         assert await scorer.ready()
+
+
+@BOTH
+async def test_the_servers_own_tokenizer_spells_labels_and_passages_alike(needs: Needs, mode: Mode) -> None:
+    builder = PromptBuilder(PROFILE)
+    text = "A bare repository, 1999: naïve café \u2603."
+    (passage,) = builder.encode([Document("0", text)])
+    async with httpx.AsyncClient(base_url=url(mode)) as client:
+
+        async def tokens(prompt: str) -> list[int]:
+            body = {"model": PROFILE.name, "prompt": prompt, "add_special_tokens": False}
+            found: list[int] = (await client.post("/tokenize", json=body)).json()["tokens"]
+            return found
+
+        assert await tokens("".join(PROFILE.labels)) == list(needs.label_ids)
+        assert await tokens(text) == passage.ids.tolist()
 
 
 async def test_both_modes_read_the_same_logits(needs: Needs) -> None:

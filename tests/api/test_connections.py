@@ -1,0 +1,83 @@
+"""Callers who connect and say nothing, or ask and do not read, are nobody else's trouble."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+IDLE, SLOW = 10_000, 1000
+SPARE = 500
+"""Files that both processes need for themselves."""
+
+QUESTION = {"query": "read a csv file into dictionaries", "candidates": 10, "timeout_ms": 30_000}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room() -> Iterator[int]:
+    """How many connections a process may hold, with the limit on open files as high as the system lets us set it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield hard - SPARE
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def service(demo_indexes: Path) -> Iterator[httpx.Client]:
+    """A client of a service in a process of its own, with files enough."""
+    settings = {"ONEPASS_INDEXES__DIRECTORY": str(demo_indexes), "ONEPASS_CACHE__KIND": "off"}
+    command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", "0"]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, env=os.environ | settings, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "Uvicorn running on" in line)
+        with httpx.Client(base_url=re.findall(r"http://[\d.:]+", line)[0], timeout=60) as client:
+            yield client
+        process.terminate()
+
+
+@contextmanager
+def connections(client: httpx.Client, count: int) -> Iterator[list[socket.socket]]:
+    """So many open connections to the service."""
+    with ExitStack() as opened:
+        address = (client.base_url.host, client.base_url.port or 0)
+        yield [opened.enter_context(socket.create_connection(address, timeout=30)) for _ in range(count)]
+
+
+def answered_in_full(client: httpx.Client) -> bool:
+    response = client.post("/v1/search", json=QUESTION)
+    return response.status_code == 200 and not response.json()["rerank"]["degraded"]
+
+
+def test_ten_thousand_silent_connections_disturb_nobody(service: httpx.Client, room: int) -> None:
+    with connections(service, min(IDLE, room)) as silent:
+        assert answered_in_full(service)
+        assert service.get("/readyz").status_code == 200
+        silent[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert silent[-1].recv(64).startswith(b"HTTP/1.1 200"), "and each of them is still served"
+    assert answered_in_full(service)
+
+
+def test_a_thousand_callers_who_do_not_read_disturb_nobody(service: httpx.Client) -> None:
+    documents = ["word " * 30_000 for _ in range(2)]
+    body = {"query": "q", "documents": documents, "return_documents": True, "rerank": {"enabled": False}}
+    content = json.dumps(body).encode()
+    head = "POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(content)}\r\n\r\n"
+    with connections(service, SLOW) as unread:
+        for each in unread:
+            each.sendall(head.encode() + content)
+        assert answered_in_full(service)
+        assert unread[0].recv(64).startswith(b"HTTP/1.1 200")
+    assert answered_in_full(service)
