@@ -191,10 +191,17 @@ async def _watch(pid: int, samples: list[tuple[float, float, int]], tally: Tally
     """Memory in MB and open files of the service, every ten seconds."""
     for number in itertools.count(1):
         await asyncio.sleep(10)
-        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_MB  # noqa: ASYNC240  not a disk
-        samples.append((time.monotonic() / 60, resident, len(list(Path(f"/proc/{pid}/fd").iterdir()))))
+        samples.append((time.monotonic() / 60, *_held(pid)))
         if number % 6 == 0:
-            print(f"{number // 6} min: {resident:.1f} MB, {samples[-1][2]} files, {dict(tally.kinds)}", flush=True)
+            _, resident, files = samples[-1]
+            print(f"{number // 6} min: {resident:.1f} MB, {files} files, {dict(tally.kinds)}", flush=True)
+
+
+def _held(pid: int) -> tuple[float, int]:
+    """Resident megabytes and open files of a process."""
+    process = Path(f"/proc/{pid}")
+    pages = int((process / "statm").read_text().split()[1])
+    return pages * PAGE_MB, len(list((process / "fd").iterdir()))
 
 
 def _report(samples: list[tuple[float, float, int]], tally: Tally) -> None:
