@@ -5,6 +5,7 @@ The only file that knows concrete classes; the command line reaches them through
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from service import __version__
+from service.admission.admission import Admission
 from service.api import errors as api_errors
 from service.api.hot_answers import HotAnswers
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.routes import native, operations, playground
 from service.api.schemas.operations import IndexBody, ProfileBody
+from service.api.under_way import RequestLifetime, UnderWay
 from service.cache.answers import AnswerCache, Lifetimes
 from service.cache.memory import MemoryStore
 from service.cache.redis import RedisOptions, RedisStore
@@ -32,7 +35,7 @@ from service.engine.vllm.permutation import Generation
 from service.engine.vllm.reading import Manners, Mode
 from service.engine.vllm.scorer import VllmOptions, VllmScorer
 from service.errors import ConfigurationError
-from service.observability.events import IndexOpened, Notify, Observers
+from service.observability.events import IndexOpened, Notify, Observer, Observers
 from service.observability.logs import LogObserver, configure
 from service.observability.prometheus import PrometheusObserver
 from service.pipeline import Pipeline
@@ -42,12 +45,19 @@ from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.ranking.readings import Reading
 from service.ranking.sources import fetched
+from service.reranking import Reranking
 from service.retrieval import index_store
 from service.retrieval.embedding.builtin import StaticEmbedder
 from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
 from service.retrieval.local_first_stage import LocalFirstStage, Options
 from service.settings import CacheKind, EmbedderKind, EngineKind, Settings, load
+
+CAPACITY_TOKENS = 32_768
+"""Under way at once where one forward pass follows the other: enough that the engine never waits for the next."""
+
+VLLM_CAPACITY_TOKENS = 262_144
+"""Under way at once for each vLLM URL: of a list read in nine rounds, one ninth is at the server at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,7 @@ def compose(settings: Settings) -> House:
         {ranker.profile.name: ranker for ranker in rankers},
         default_index=_default_index(settings, stages),
         default_profile=settings.ranking.profile,
+        reranking=_reranking(settings, observers),
         observer=observers,
         answers=answers,
     )
@@ -114,9 +125,13 @@ async def build_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         await house.close()
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application; without ``settings``, of this process's environment."""
+def create_app(settings: Settings | None = None, under_way: UnderWay | None = None) -> FastAPI:
+    """The ASGI application; without ``settings``, of this process's environment.
+
+    ``under_way`` is for servers that drain it before they end.
+    """
     settings = settings or load()
+    under_way = under_way or UnderWay(settings.admission.requests)
     configure(settings.logs.level, json_lines=settings.logs.json_lines)
     house = compose(settings)
 
@@ -145,11 +160,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             lambda: [_index_body(stage, house.pipeline.default_index) for stage in house.stages],
             lambda: [_profile_body(ranker, settings.ranking.profile) for ranker in house.rankers],
             house.metrics.exposition,
+            lambda: not under_way.draining,
         )
     )
     app.include_router(playground.router())
     api_errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
+    app.add_middleware(RequestLifetime, under_way=under_way, observer=house.observers)
     app.add_middleware(RequestContext, observer=house.observers)
     if settings.cache.kind is not CacheKind.OFF and settings.cache.hot_s:
         app.add_middleware(
@@ -281,6 +298,15 @@ def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify) -> Score
             key = engine.api_key.get_secret_value() if engine.api_key else None
             options = VllmOptions(engine.urls, key, engine.call_tokens, Manners(priority=engine.priority))
             return VllmScorer(options, vllm_needs(builder, engine.model), notify)
+
+
+def _reranking(settings: Settings, observer: Observer) -> Reranking:
+    wanted = settings.admission
+    engine = settings.engine
+    usual = VLLM_CAPACITY_TOKENS * len(engine.urls) if engine.kind is EngineKind.VLLM else CAPACITY_TOKENS
+    capacity = (wanted.capacity_tokens or usual) if wanted.enabled else math.inf
+    admission = Admission(capacity, observer)
+    return Reranking(admission, overflow=wanted.overflow, ladder=wanted.enabled and wanted.ladder)
 
 
 def _profile_names(settings: Settings) -> list[str]:

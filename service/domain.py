@@ -33,6 +33,15 @@ class DegradedReason(StrEnum):
     ENGINE_REJECTED = "engine_rejected"
     ENGINE_PROTOCOL = "engine_protocol"
     EMBEDDER = "embedder_unavailable"
+    OVERLOADED = "overloaded"
+
+
+class DegradedStep(StrEnum):
+    """What was done instead of the plan that was asked for, chosen before anything was read."""
+
+    FEWER_CANDIDATES = "fewer_candidates"
+    SINGLE_WINDOW = "single_window"
+    FIRST_STAGE = "first_stage"
 
 
 class CachePolicy(StrEnum):
@@ -128,6 +137,7 @@ class Ranking:
     prompts: int = 0
     rounds: int = 0
     degraded: DegradedReason | None = None
+    degraded_step: DegradedStep | None = None
     readings: tuple[WindowReading, ...] = ()
 
 
@@ -142,7 +152,10 @@ class RerankOptions:
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A query to answer from an index. ``timeout_ms`` covers the whole request; ``tenant`` is who asks, where told."""
+    """A query to answer from an index. ``timeout_ms`` covers the whole request; ``tenant`` is who asks, where told.
+
+    A higher ``priority`` is ranked first when not all can be at once.
+    """
 
     query: str
     timeout_ms: float
@@ -154,6 +167,7 @@ class SearchRequest:
     strict: bool = False
     tenant: str | None = None
     cache: CachePolicy = CachePolicy.USE
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +182,7 @@ class RerankRequest:
     strict: bool = False
     tenant: str | None = None
     cache: CachePolicy = CachePolicy.USE
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

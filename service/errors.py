@@ -6,6 +6,8 @@
     |   |-- InputTooLarge            a size above its stated limit
     |   `-- NotFound                 an index, profile or strategy of that name does not exist
     |-- DeadlineExceeded             the time given ran out
+    |-- Overloaded                   more is under way than can be done in time: another try later may succeed
+    |-- ShuttingDown                 the service ends: another try elsewhere may succeed
     |-- EngineError                  the language model gave no usable logits
     |   |-- EngineUnavailable        not reachable, overloaded, shutting down: another try may succeed
     |   |-- EngineRejected           this prompt cannot be scored (too long, unknown token): another try cannot succeed
@@ -54,6 +56,18 @@ class NotFound(RequestError):
 
 class DeadlineExceeded(OnepassError):
     """The time given to a piece of work ran out before it finished."""
+
+
+class Overloaded(OnepassError):
+    """More is asked for than can be done in time; ``retry_after_s`` seconds from now it may be otherwise."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ShuttingDown(OnepassError):
+    """The service ended before the work did."""
 
 
 class EngineError(OnepassError):

@@ -31,6 +31,7 @@ from service.domain import (
 from service.errors import EmbedderError, NotFound, OnepassError
 from service.observability.events import Degraded, Observer, RankingFinished, StageFinished
 from service.ranking.ranker import Outcome, Ranker, unranked
+from service.reranking import Reranking
 from service.retrieval.first_stage import FirstStage
 
 
@@ -44,6 +45,7 @@ class Pipeline:
         *,
         default_index: str | None,
         default_profile: str,
+        reranking: Reranking,
         observer: Observer,
         answers: AnswerCache,
     ) -> None:
@@ -51,6 +53,7 @@ class Pipeline:
         self.rankers = rankers
         self.default_index = default_index
         self.default_profile = default_profile
+        self._reranking = reranking
         self._observer = observer
         self._answers = answers
 
@@ -66,6 +69,7 @@ class Pipeline:
             NotFound: no such index, profile or strategy.
             DeadlineExceeded: not even the first stage finished in time, or ``strict`` and the ranking did not.
             RetrievalError: the first stage failed.
+            Overloaded: not admitted, and ``strict`` or searches are to be refused.
             EmbedderError, EngineError: ``strict``, and the answer would have been degraded.
         """
         started = time.monotonic()
@@ -96,6 +100,7 @@ class Pipeline:
 
         Raises:
             NotFound: no such profile or strategy.
+            Overloaded: not admitted.
             DeadlineExceeded, EngineError: ``strict``, and the answer would have been degraded.
         """
         started = time.monotonic()
@@ -126,14 +131,7 @@ class Pipeline:
         if not request.rerank.enabled:
             return unranked(len(candidates)), 0.0, None
         started = time.monotonic()
-        outcome = await ranker.rank(
-            request.query,
-            candidates,
-            strategy=request.rerank.strategy,
-            top_k=top_k,
-            deadline=deadline,
-            tenant=request.tenant,
-        )
+        outcome = await self._reranking.rank(request, ranker, candidates, top_k, deadline)
         rank_ms = _ms_since(started)
         self._note_ranking(outcome, rank_ms)
         return outcome.ranking, rank_ms, outcome.error
@@ -176,7 +174,7 @@ class Pipeline:
             )
         )
         if ranking.degraded is not None:
-            self._observer.observe(Degraded(ranking.degraded, str(outcome.error)))
+            self._observer.observe(Degraded(ranking.degraded, str(outcome.error), ranking.degraded_step))
 
 
 def _listed(names: Iterable[str]) -> str:

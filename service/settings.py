@@ -38,12 +38,22 @@ class EngineKind(StrEnum):
     FAKE = "fake"
 
 
+class Overflow(StrEnum):
+    """What becomes of a search whose ranking is not admitted."""
+
+    FIRST_STAGE = "first_stage"
+    REFUSE = "refuse"
+
+
 class ServerSettings(Section):
     """Where the service listens."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     shutdown_grace_s: float = Field(20.0, ge=0, description="seconds given to requests in flight after SIGTERM")
+    drain_delay_s: float = Field(
+        0.0, ge=0, description="seconds after SIGTERM in which /readyz fails and connections are still accepted"
+    )
     tenant_header: str | None = Field(
         None,
         pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
@@ -128,6 +138,20 @@ class RankingSettings(Section):
     models_directory: Path | None = Field(None, description="folder with models of your own, before the shipped ones")
 
 
+class AdmissionSettings(Section):
+    """How much is ranked at once, and what happens when more is asked for; see docs/overload.md."""
+
+    enabled: bool = Field(True, description="false ranks everything at once")
+    capacity_tokens: int | None = Field(
+        None, ge=1, description="prompt tokens under way at once; 32768 for onnx, 262144 for each vLLM URL"
+    )
+    overflow: Overflow = Field(
+        Overflow.FIRST_STAGE, description="what a search gets that is not admitted: first_stage, or refuse for 429"
+    )
+    ladder: bool = Field(True, description="make plans cheaper that do not fit the time left")
+    requests: int = Field(512, ge=1, description="requests under way at once; more get 429 before their body is parsed")
+
+
 class LimitSettings(Section):
     """Sizes above which a request is refused."""
 
@@ -164,6 +188,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     cache: CacheSettings = CacheSettings()
     ranking: RankingSettings = RankingSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     limits: LimitSettings = LimitSettings()
     logs: LogSettings = LogSettings()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
+import anyio
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.settings import Settings
@@ -35,3 +37,16 @@ def _wait_until_served(server: uvicorn.Server) -> None:
     waiting = threading.Event()
     while not server.started:
         waiting.wait(0.01)
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[int]:
+    """The port of an application that is served on the event loop of the caller."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
+                await anyio.sleep(0.01)
+            yield listener.getsockname()[1]
+            server.should_exit = True

@@ -26,6 +26,7 @@ from service.pipeline import Pipeline
 from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
+from tests.reranking import unbounded
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,7 @@ def pipeline(scorer: FakeScorer, recorder: Recorder, shelf: Shelf | None = None)
         {"onepass-mini": ranker},
         default_index="shelf",
         default_profile="onepass-mini",
+        reranking=unbounded(),
         observer=recorder,
         answers=AnswerCache(None, Lifetimes(60), recorder),
     )

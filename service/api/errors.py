@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,8 @@ STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.NotCached: HTTPStatus.GATEWAY_TIMEOUT,  # RFC 9111, section 5.2.1.7
+    errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EngineRejected: HTTPStatus.BAD_GATEWAY,
     errors.EngineProtocolError: HTTPStatus.BAD_GATEWAY,
@@ -39,6 +42,16 @@ def error_response(status: int, kind: str, message: str, field: str | None = Non
     return JSONResponse({"error": {"type": kind, "message": message, "field": field}}, status)
 
 
+def response_to(error: errors.OnepassError) -> JSONResponse:
+    """``error`` as its status, the one shape, and the headers that say when to come back."""
+    field = error.field if isinstance(error, errors.RequestError) else None
+    response = error_response(status_of(error), _snake(type(error).__name__), str(error), field)
+    if isinstance(error, errors.Overloaded):
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        response.headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
+    return response
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of ours, of validation and of routing in the one shape."""
     app.add_exception_handler(errors.OnepassError, _ours)
@@ -48,8 +61,7 @@ def install(app: FastAPI) -> None:
 
 async def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.OnepassError)  # noqa: S101  registered for this class alone
-    field = error.field if isinstance(error, errors.RequestError) else None
-    return error_response(status_of(error), _snake(type(error).__name__), str(error), field)
+    return response_to(error)
 
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:

@@ -31,22 +31,30 @@ class RequestContext:
             return
         own_id = request_id(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = own_id
-        started, status = time.monotonic(), 500
+        started, status, told = time.monotonic(), 500, False
+
+        def tell() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                route = getattr(scope.get("route"), "path", "(none)")
+                seconds = time.monotonic() - started
+                self._observer.observe(RequestFinished(route, _method(scope["method"]), status, seconds))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
                 MutableHeaders(scope=message)[REQUEST_ID] = own_id
+            elif not message.get("more_body", False):
+                tell()  # before the client can ask for metrics in which it would be missing
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=own_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                route = getattr(scope.get("route"), "path", "(none)")
-                seconds = time.monotonic() - started
-                self._observer.observe(RequestFinished(route, _method(scope["method"]), status, seconds))
+                tell()
 
 
 class BodyLimit:

@@ -40,6 +40,7 @@ def search_request(
         strict=body.strict,
         tenant=tenant,
         cache=cache,
+        priority=body.priority,
     )
 
 
@@ -70,6 +71,7 @@ def rerank_request(
         strict=body.strict,
         tenant=tenant,
         cache=cache,
+        priority=body.priority,
     )
 
 

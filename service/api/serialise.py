@@ -64,6 +64,7 @@ def _ranking(answer: Answer, *, explain: bool) -> native.RankingBody:
         rounds=ranking.rounds,
         degraded=ranking.degraded is not None,
         reason=ranking.degraded,
+        degraded_step=ranking.degraded_step,
         windows=_windows(answer) if explain else None,
     )
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from service.api.under_way import UnderWay
 from service.app import create_app
+from service.cli.draining import DrainingServer
 from service.cli.options import IndexesDir, Profile, settings_with
+
+STARTUP_FAILED = 3
+"""Exit code when the port is taken, or a model server cannot be used."""
 
 
 def serve(
@@ -21,12 +27,17 @@ def serve(
 ) -> None:
     """Serve search and reranking over HTTP, with a page to try it at /."""
     settings = settings_with(indexes_dir=indexes_dir, profile=profile)
-    uvicorn.run(
-        create_app(settings),
+    under_way = UnderWay(settings.admission.requests)
+    config = uvicorn.Config(
+        create_app(settings, under_way),
         host=host or settings.server.host,
         port=settings.server.port if port is None else port,
         log_level=settings.logs.level,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=round(settings.server.shutdown_grace_s),
     )
+    server = DrainingServer(config, under_way, settings.server)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise typer.Exit(STARTUP_FAILED)

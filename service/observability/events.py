@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
-from service.domain import CacheState, DegradedReason
+from service.domain import CacheState, DegradedReason, DegradedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,41 @@ class Degraded:
 
     reason: DegradedReason
     detail: str
+    step: DegradedStep | None = None
+
+
+class RefusalReason(StrEnum):
+    """Why work was refused."""
+
+    QUEUE = "queue"
+    """What was before it in the queue would have taken too long."""
+    WAITED = "waited"
+    """It waited until it could not be done in time any more."""
+    REQUESTS = "requests"
+    """As many requests were under way as may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionWaited:
+    """A ranking was admitted after so many seconds in the queue."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRefused:
+    """A ranking or a request was refused."""
+
+    reason: RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionChanged:
+    """Prompt tokens under way, rankings that wait, and the measured rate (0 while none is known)."""
+
+    in_flight_tokens: int
+    waiting: int
+    tokens_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +146,9 @@ Event = (
     | StageFinished
     | RankingFinished
     | Degraded
+    | AdmissionWaited
+    | AdmissionRefused
+    | AdmissionChanged
     | IndexOpened
     | CacheAsked
     | CacheFailed

@@ -20,6 +20,7 @@ from service.observability.events import (
     RequestFinished,
     StageFinished,
 )
+from service.observability.overload_metrics import OverloadMetrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Bucket bounds that fit a cached answer of 1 ms and a deadline of 10 s."""
@@ -32,6 +33,7 @@ class PrometheusObserver:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._overload = OverloadMetrics(self.registry, SECONDS)
         self._requests = Counter(
             "onepass_requests", "Requests answered", ["route", "method", "status"], registry=self.registry
         )
@@ -79,6 +81,7 @@ class PrometheusObserver:
 
     def observe(self, event: Event) -> None:  # noqa: C901  one case for each kind of event
         """Take note of ``event``."""
+        self._overload.observe(event)
         match event:
             case RequestFinished():
                 self._requests_of(event.route, event.method, event.status).inc()

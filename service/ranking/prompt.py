@@ -96,6 +96,10 @@ class PromptBuilder:
         asked = len(self.label_ids) if self.profile.reading is Reading.POINTWISE else len(passages)
         return Prompt(np.concatenate(parts), self.label_ids[:asked], self._alone(passages))
 
+    def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
+        """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
+        return self._frames[passages].tokens(query_tokens) + self._label_tokens(passages)
+
     def _alone(self, passages: Sequence[TokenIds]) -> tuple[TokenIds, ...]:
         """Passages as they are embedded on their own."""
         if self._passage_end is None:

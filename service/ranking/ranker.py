@@ -18,12 +18,14 @@ from service.errors import (
     EngineUnavailable,
     InvalidInput,
     OnepassError,
+    Overloaded,
 )
 from service.ranking.calibration import rank_only, relevance
+from service.ranking.cost import PlanCost, plan_cost
 from service.ranking.driver import drive
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
-from service.ranking.strategies.plan import Plan, PlanOptions
+from service.ranking.strategies.plan import PlanOptions, Strategy
 from service.ranking.strategies.registry import find
 
 REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
@@ -41,7 +43,7 @@ class Outcome:
     """A ranking, and the error that stopped it where it is degraded."""
 
     ranking: Ranking
-    error: DeadlineExceeded | EngineError | None = None
+    error: DeadlineExceeded | EngineError | Overloaded | None = None
 
 
 class Ranker:
@@ -75,8 +77,11 @@ class Ranker:
         top_k: int,
         deadline: Deadline,
         tenant: str | None = None,
+        depth: int | None = None,
     ) -> Outcome:
         """An order over all candidates whose best ``top_k`` the strategy sees to.
+
+        With ``depth``, only so many of the first are ranked; the others stay behind them as they were.
 
         A deadline or an engine failure does not raise: the best order known so far comes back, marked with the reason.
 
@@ -85,13 +90,16 @@ class Ranker:
             InvalidInput: ``top_k`` is below 1, or the profile cannot be used with that strategy.
         """
         name = strategy or self.strategy
-        plan = self._plan(name, len(candidates), top_k)
+        count = len(candidates)
+        ranked = count if depth is None else min(depth, count)
+        plan = self._strategy(name)(ranked, self._options(top_k))
         source = _PromptSource(self.builder, query, candidates, tenant)
         reading = self.profile.reading
         run = await drive(plan, source.prompts, self.scorer, deadline, read=reading.scores)
+        order = (*run.order, *range(ranked, count))
         ranking = Ranking(
-            order=run.order,
-            scores=relevance(run.order, run.readings, self.profile.calibration, absolute=reading.absolute),
+            order=order,
+            scores=relevance(order, run.readings, self.profile.calibration, absolute=reading.absolute),
             profile=self.profile.name,
             model=self.scorer.model,
             strategy=name,
@@ -102,13 +110,21 @@ class Ranker:
         )
         return Outcome(ranking, run.error)
 
-    def _plan(self, name: str, count: int, top_k: int) -> Plan:
+    def cost(self, query: str, candidates: Sequence[Candidate], *, strategy: str, top_k: int) -> PlanCost:
+        """About what ``rank`` would ask the engine for. Raises as ``rank`` does."""
+        self._strategy(strategy)
+        return plan_cost(self.builder, query, candidates, strategy, self._options(top_k))
+
+    def _strategy(self, name: str) -> Strategy:
         strategy = find(name)
         if name not in self.profile.strategies:
             usable = ", ".join(self.profile.strategies)
             message = f"the profile {self.profile.name} cannot be used with {name}; it goes with: {usable}"
             raise InvalidInput(message, field="rerank.strategy")
-        return strategy(count, PlanOptions(top_k=top_k, window=self.profile.window, stride=self.profile.stride))
+        return strategy
+
+    def _options(self, top_k: int) -> PlanOptions:
+        return PlanOptions(top_k=top_k, window=self.profile.window, stride=self.profile.stride)
 
 
 def unranked(count: int) -> Ranking:

@@ -18,7 +18,8 @@ def test_every_error_of_the_tree_has_a_status() -> None:
 
 def test_the_callers_faults_are_4xx_and_ours_are_5xx() -> None:
     for kind, status in STATUS.items():
-        assert (status < 500) == issubclass(kind, errors.RequestError), kind
+        callers_fault = issubclass(kind, errors.RequestError | errors.Overloaded)
+        assert (status < 500) == callers_fault, kind
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:

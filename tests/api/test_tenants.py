@@ -21,6 +21,7 @@ from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.settings import EngineKind, Settings
+from tests.reranking import unbounded
 from tests.serving import serving
 
 BODY = {"query": "bees", "documents": ["honey", "wax"]}
@@ -74,9 +75,14 @@ async def test_the_engine_is_told_whose_prompts_they_are(tenant: str | None) -> 
     scorer = Heard()
     ranker = Ranker(PromptBuilder(find("onepass-mini")), scorer)
     observer = Observers([])
-    answers = AnswerCache(None, Lifetimes(60), observer)
     pipeline = Pipeline(
-        {}, {"mini": ranker}, default_index=None, default_profile="mini", observer=observer, answers=answers
+        {},
+        {"mini": ranker},
+        default_index=None,
+        default_profile="mini",
+        reranking=unbounded(),
+        observer=observer,
+        answers=AnswerCache(None, Lifetimes(60), observer),
     )
     documents = (Document("a", "honey"), Document("b", "wax"))
     await pipeline.rerank(RerankRequest("bees", documents, timeout_ms=5000, tenant=tenant))

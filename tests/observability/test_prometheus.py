@@ -3,13 +3,17 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.domain import DegradedReason
+from service.domain import DegradedReason, DegradedStep
 from service.observability.events import (
+    AdmissionChanged,
+    AdmissionRefused,
+    AdmissionWaited,
     Degraded,
     Event,
     IndexOpened,
     Observers,
     RankingFinished,
+    RefusalReason,
     RequestFinished,
     StageFinished,
 )
@@ -38,6 +42,17 @@ RANKING = RankingFinished("mini", "sliding", prompts=9, rounds=4, seconds=0.5, d
         (RANKING, "onepass_prompts_total", {"profile": "mini", "strategy": "sliding"}, 9),
         (RANKING, "onepass_rounds_total", {"profile": "mini", "strategy": "sliding"}, 4),
         (Degraded(DegradedReason.DEADLINE, "late"), "onepass_degraded_total", {"reason": "deadline"}, 1),
+        (
+            Degraded(DegradedReason.OVERLOADED, "full", DegradedStep.FIRST_STAGE),
+            "onepass_degraded_steps_total",
+            {"step": "first_stage"},
+            1,
+        ),
+        (AdmissionWaited(0.4), "onepass_admission_wait_seconds_sum", {}, 0.4),
+        (AdmissionRefused(RefusalReason.QUEUE), "onepass_admission_refusals_total", {"reason": "queue"}, 1),
+        (AdmissionChanged(900, 3, 5000.0), "onepass_admission_in_flight_tokens", {}, 900),
+        (AdmissionChanged(900, 3, 5000.0), "onepass_admission_waiting", {}, 3),
+        (AdmissionChanged(900, 3, 5000.0), "onepass_admission_tokens_per_second", {}, 5000),
         (IndexOpened("docs", "v1", 7), "onepass_index_documents", {"index": "docs"}, 7),
     ],
 )

@@ -21,9 +21,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         404: "No index, profile or strategy of that name",
         413: "A size above its limit",
         422: "A field that cannot be used",
+        429: "More is asked for than can be ranked in time; `Retry-After` and `retry-after-ms` say when to come back",
         500: "The first stage failed",
         502: "`strict`: a model answered uselessly",
-        503: "`strict`: a model cannot be reached",
+        503: "`strict`: a model cannot be reached; or the service is shutting down",
         504: "Time ran out before there was anything to give, or `strict`; `only-if-cached`, and nothing is kept",
     }.items()
 }

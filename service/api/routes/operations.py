@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 
@@ -16,6 +17,7 @@ def router(
     indexes: Callable[[], Sequence[IndexBody]],
     profiles: Callable[[], Sequence[ProfileBody]],
     exposition: Callable[[], bytes],
+    accepting: Callable[[], bool],
 ) -> APIRouter:
     """The endpoints; the callables give the state of the moment."""
     routes = APIRouter(tags=["operations"])
@@ -33,11 +35,15 @@ def router(
         return {"live": True}
 
     @routes.get("/readyz", summary="Whether requests should be sent here")
-    async def readyz() -> ReadyBody:
-        """A reranker that is down degrades answers but does not make the service unready: searches go on."""
+    async def readyz(response: Response) -> ReadyBody:
+        """503 once the service is about to end.
+
+        A reranker that is down degrades answers but does not make the service unready: searches go on.
+        """
         engines = {name: await ranker.scorer.ready() for name, ranker in pipeline.rankers.items()}
         versions = {name: stage.version for name, stage in pipeline.first_stages.items()}
-        return ReadyBody(ready=True, indexes=versions, engines=engines)
+        response.status_code = HTTPStatus.OK if accepting() else HTTPStatus.SERVICE_UNAVAILABLE
+        return ReadyBody(ready=accepting(), indexes=versions, engines=engines)
 
     @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
     async def metrics() -> Response:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.domain import CacheState, DegradedReason, RetrievalMode
+from service.domain import CacheState, DegradedReason, DegradedStep, RetrievalMode
 
 
 def _encodable(text: str) -> str:
@@ -31,6 +31,7 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
 Text = Annotated[str, AfterValidator(_encodable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_json)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -59,6 +60,7 @@ class SearchBody(Body):
     rerank: RerankOptionsBody = RerankOptionsBody()
     timeout_ms: Milliseconds | None = Field(None, description="time for the whole request; then the best order so far")
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
+    priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
     explain: bool = Field(default=False, description="add each window shown to the model and its label logits")
     return_documents: bool = Field(default=True, description="give title, text and metadata of each result")
 
@@ -81,6 +83,7 @@ class RerankBody(Body):
     rerank: RerankOptionsBody = RerankOptionsBody()
     timeout_ms: Milliseconds | None = Field(None, description="time for the whole request; then the best order so far")
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
+    priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
     explain: bool = Field(default=False, description="add each window shown to the model and its label logits")
     return_documents: bool = Field(default=False, description="give title, text and metadata of each result")
 
@@ -129,7 +132,7 @@ class WindowBody(BaseModel):
 
 
 class RankingBody(BaseModel):
-    """How the order came about; ``reason`` tells why it is degraded."""
+    """How the order came about; ``reason`` tells why it is degraded, ``degraded_step`` what was done instead."""
 
     profile: str | None
     model: str | None
@@ -138,6 +141,7 @@ class RankingBody(BaseModel):
     rounds: int
     degraded: bool
     reason: DegradedReason | None
+    degraded_step: DegradedStep | None
     windows: list[WindowBody] | None = Field(None, description="only with `explain`")
 
 

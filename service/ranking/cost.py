@@ -1,0 +1,63 @@
+"""What a plan costs before it is run: windows by simulation, tokens from the profile's budgets.
+
+An estimate is enough: the rate at which work is done is measured in the same estimated tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from service.domain import Candidate
+from service.ranking.prompt import PromptBuilder
+from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.registry import find
+from service.ranking.strategies.simulation import simulate
+
+CHARS_PER_TOKEN = 4
+"""Of English text, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCost:
+    """Prompts of a plan, and about how many tokens they hold together."""
+
+    prompts: int
+    tokens: int
+
+
+@lru_cache(maxsize=1024)
+def _size(strategy: str, count: int, options: PlanOptions) -> tuple[int, int]:
+    """The most prompts of a plan, and how many passages they show, those shown twice counted twice.
+
+    The comparator prefers what the first stage had last, so that no strategy comes to an early end.
+    """
+    asked = simulate(find(strategy)(count, options), lambda window: window).asked
+    windows = [window for step in asked for window in step.windows]
+    return len(windows), sum(map(len, windows))
+
+
+def plan_cost(
+    builder: PromptBuilder, query: str, candidates: Sequence[Candidate], strategy: str, options: PlanOptions
+) -> PlanCost:
+    """The most that ranking ``candidates`` takes.
+
+    Raises:
+        NotFound, InvalidInput: as the strategy does.
+    """
+    prompts, shown = _size(strategy, len(candidates), options)
+    if not prompts:
+        return PlanCost(0, 0)
+    passage = sum(_passage_tokens(builder, each) for each in candidates) / len(candidates)
+    query_tokens = min(len(query) // CHARS_PER_TOKEN + 1, builder.profile.query_tokens)
+    beside = builder.tokens_beside_passages(round(shown / prompts), query_tokens)
+    return PlanCost(prompts, round(shown * passage + prompts * beside))
+
+
+def _passage_tokens(builder: PromptBuilder, candidate: Candidate) -> int:
+    """Tokens of a passage: those that the index holds, else by its length."""
+    if candidate.tokens is not None and candidate.tokens.encoding == builder.encoding:
+        return len(candidate.tokens.ids)
+    chars = len(candidate.document.title) + len(candidate.document.text)
+    return min(chars // CHARS_PER_TOKEN + 1, builder.profile.passage_tokens)

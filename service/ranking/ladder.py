@@ -1,0 +1,53 @@
+"""The degradation ladder: plans that cost less and less, for when the time left does not suffice for the one asked for.
+
+Pure: which rung is taken depends on the rungs and on what each of them takes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from service.domain import DegradedStep
+
+SINGLE = "single"
+"""The strategy with the fewest prompts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A plan: the strategy over the best ``depth`` candidates of the first stage; ``step`` is ``None`` as asked for."""
+
+    strategy: str
+    depth: int
+    step: DegradedStep | None = None
+
+
+def rungs(asked: Rung, *, window: int, single: bool) -> Iterator[Rung]:
+    """The plan asked for, then cheaper ones: half the candidates again and again, a single window, none at all.
+
+    ``single`` says whether one window alone can be ranked; where not, candidates are halved down to one.
+    """
+    yield asked
+    depth, least = asked.depth // 2, window if single else 0
+    while depth > least:
+        yield Rung(asked.strategy, depth, DegradedStep.FEWER_CANDIDATES)
+        depth //= 2
+    if single and (asked.strategy != SINGLE and asked.depth > window):
+        yield Rung(SINGLE, asked.depth, DegradedStep.SINGLE_WINDOW)
+    yield Rung(asked.strategy, 0, DegradedStep.FIRST_STAGE)
+
+
+def choose(ladder: Iterator[Rung], takes_s: Callable[[Rung], float], left_s: float) -> Rung:
+    """The first rung that can be done in ``left_s`` seconds; the last one where none can.
+
+    Raises:
+        ValueError: there is no rung.
+    """
+    rung = None
+    for rung in ladder:
+        if takes_s(rung) <= left_s:
+            return rung
+    if rung is None:
+        raise ValueError("a ladder has at least one rung")
+    return rung
