@@ -53,8 +53,9 @@ from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOption
 from service.retrieval.local_first_stage import LocalFirstStage, Options
 from service.settings import CacheKind, EmbedderKind, EngineKind, Settings, load
 
-CAPACITY_TOKENS = 32_768
-"""Under way at once where one forward pass follows the other: enough that the engine never waits for the next."""
+CAPACITY_TOKENS = 4_096
+"""Under way at once where one forward pass follows the other: two or three lists of 20, so that the engine has always a
+next window, and who comes next is decided in the fair queue and not in the engine's."""
 
 VLLM_CAPACITY_TOKENS = 262_144
 """Under way at once for each vLLM URL: of a list read in nine rounds, one ninth is at the server at any moment."""

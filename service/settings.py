@@ -143,7 +143,7 @@ class AdmissionSettings(Section):
 
     enabled: bool = Field(True, description="false ranks everything at once")
     capacity_tokens: int | None = Field(
-        None, ge=1, description="prompt tokens under way at once; 32768 for onnx, 262144 for each vLLM URL"
+        None, ge=1, description="prompt tokens under way at once; 4096 for onnx, 262144 for each vLLM URL"
     )
     overflow: Overflow = Field(
         Overflow.FIRST_STAGE, description="what a search gets that is not admitted: first_stage, or refuse for 429"
