@@ -79,6 +79,7 @@ class Pipeline:
         key = search_key(request, first_stage.name, first_stage.version, ranker.identity)
 
         async def make(until: Deadline) -> Made:
+            self._reranking.refuse_early(request, ranker, until)
             found = await first_stage.retrieve(request.query, request.candidates, request.mode, until)
             embed_error = self._note_retrieval(found)
             ranking, rank_ms, error = await self._rank(request, ranker, found.candidates, request.top_k, until)

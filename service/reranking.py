@@ -30,6 +30,17 @@ class Reranking:
         self._overflow = overflow
         self._ladder = ladder
 
+    def refuse_early(self, request: SearchRequest, ranker: Ranker, deadline: Deadline) -> None:
+        """Spare the first stage the work for a search that will not be ranked, where such searches are refused.
+
+        Raises:
+            Overloaded: it would not be admitted.
+        """
+        if self._overflow is Overflow.REFUSE and request.rerank.enabled:
+            strategy = request.rerank.strategy or ranker.strategy
+            cost = ranker.likely_cost(request.query, request.candidates, strategy=strategy, top_k=request.top_k)
+            self._admission.refuse_if_too_late(Demand(cost.tokens, deadline, request.tenant, request.priority))
+
     async def rank(
         self,
         request: SearchRequest | RerankRequest,

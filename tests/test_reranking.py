@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -153,6 +154,21 @@ async def test_whoever_else_is_not_admitted_is_refused(
     with pytest.raises(Overloaded) as refusal:
         await overloaded(request_, overflow)
     assert refusal.value.retry_after_s > SECONDS
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+async def test_the_first_stage_is_spared_where_its_order_would_not_be_given(overflow: Overflow) -> None:
+    admission = Admission(full_cost(), Observers(), measured(2 * full_cost() / SECONDS))
+    reranking = Reranking(admission, overflow=overflow, ladder=True)
+    ranker, deadline = Ranker(BUILDER, FakeScorer()), Deadline.after(SECONDS)
+    reranking.refuse_early(SEARCH, ranker, deadline)
+    async with admission.admit(Demand(100 * full_cost(), Deadline.never())):
+        if overflow is Overflow.FIRST_STAGE:
+            reranking.refuse_early(SEARCH, ranker, deadline)
+        else:
+            with pytest.raises(Overloaded):
+                reranking.refuse_early(SEARCH, ranker, deadline)
+            reranking.refuse_early(replace(SEARCH, rerank=RerankOptions(enabled=False)), ranker, deadline)
 
 
 async def test_what_needs_no_prompt_waits_for_nobody() -> None:

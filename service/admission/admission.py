@@ -71,7 +71,7 @@ class Admission:
         Raises:
             Overloaded: it would miss its deadline, or has waited until it would; with the time after which to retry.
         """
-        self._refuse_if_too_late(demand)
+        self.refuse_if_too_late(demand)
         await self._turn(Waiter(demand))
         permit = Permit()
         try:
@@ -79,7 +79,8 @@ class Admission:
         finally:
             self._release(demand.tokens, done=permit.tokens)
 
-    def _refuse_if_too_late(self, demand: Demand) -> None:
+    def refuse_if_too_late(self, demand: Demand) -> None:
+        """Raise ``Overloaded`` if ``demand``, coming now, would miss its deadline."""
         ahead = self._in_flight + self._queue.ahead_of(demand)
         if ahead and self.takes_s(ahead + demand.tokens) > demand.deadline.remaining:
             raise self._refusal(RefusalReason.QUEUE)

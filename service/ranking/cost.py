@@ -39,20 +39,24 @@ def _size(strategy: str, count: int, options: PlanOptions) -> tuple[int, int]:
 
 
 def plan_cost(
-    builder: PromptBuilder, query: str, candidates: Sequence[Candidate], strategy: str, options: PlanOptions
+    builder: PromptBuilder, query: str, strategy: str, options: PlanOptions, *, count: int, passage_tokens: float
 ) -> PlanCost:
-    """The most that ranking ``candidates`` takes.
+    """The most that ranking ``count`` candidates of ``passage_tokens`` on average takes.
 
     Raises:
         NotFound, InvalidInput: as the strategy does.
     """
-    prompts, shown = _size(strategy, len(candidates), options)
+    prompts, shown = _size(strategy, count, options)
     if not prompts:
         return PlanCost(0, 0)
-    passage = sum(_passage_tokens(builder, each) for each in candidates) / len(candidates)
     query_tokens = min(len(query) // CHARS_PER_TOKEN + 1, builder.profile.query_tokens)
     beside = builder.tokens_beside_passages(round(shown / prompts), query_tokens)
-    return PlanCost(prompts, round(shown * passage + prompts * beside))
+    return PlanCost(prompts, round(shown * passage_tokens + prompts * beside))
+
+
+def mean_tokens(builder: PromptBuilder, candidates: Sequence[Candidate]) -> float:
+    """Tokens of a candidate's passage on average; 0 without candidates."""
+    return sum(_passage_tokens(builder, each) for each in candidates) / max(1, len(candidates))
 
 
 def _passage_tokens(builder: PromptBuilder, candidate: Candidate) -> int:

@@ -15,7 +15,7 @@ from service.engine.scorer import LabelLogits, Prompt, Scorer
 from service.errors import DeadlineExceeded, EngineError
 from service.ranking.strategies.plan import Order, Plan, Round
 
-RESERVE_S = 0.005
+RESERVE_S = 0.02
 """Time kept back from the engine to turn what is known into an answer."""
 
 MakePrompts = Callable[[Sequence[Window]], Awaitable[list[Prompt]]]

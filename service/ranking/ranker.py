@@ -21,7 +21,7 @@ from service.errors import (
     Overloaded,
 )
 from service.ranking.calibration import rank_only, relevance
-from service.ranking.cost import PlanCost, plan_cost
+from service.ranking.cost import PlanCost, mean_tokens, plan_cost
 from service.ranking.driver import drive
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
@@ -112,8 +112,16 @@ class Ranker:
 
     def cost(self, query: str, candidates: Sequence[Candidate], *, strategy: str, top_k: int) -> PlanCost:
         """About what ``rank`` would ask the engine for. Raises as ``rank`` does."""
+        return self._cost(query, strategy, top_k, len(candidates), mean_tokens(self.builder, candidates))
+
+    def likely_cost(self, query: str, count: int, *, strategy: str, top_k: int) -> PlanCost:
+        """The cost of ``count`` candidates not known yet, taken to be half as long as they may be."""
+        return self._cost(query, strategy, top_k, count, self.profile.passage_tokens / 2)
+
+    def _cost(self, query: str, strategy: str, top_k: int, count: int, passage_tokens: float) -> PlanCost:
         self._strategy(strategy)
-        return plan_cost(self.builder, query, candidates, strategy, self._options(top_k))
+        options = self._options(top_k)
+        return plan_cost(self.builder, query, strategy, options, count=count, passage_tokens=passage_tokens)
 
     def _strategy(self, name: str) -> Strategy:
         strategy = find(name)
