@@ -123,14 +123,14 @@ class _Class:
         if waiter in line:
             line.remove(waiter)
             heapq.heapify(line)
-            self._drop_empty_line(waiter.demand.tenant)
+            self._tidy(waiter.demand.tenant)
 
     def pop(self) -> Waiter:
         tenant = self._next_tenant()
         waiter = heapq.heappop(self._lines[tenant])
         self._now = self._starts[tenant]
         self._starts[tenant] += waiter.tokens
-        self._drop_empty_line(tenant)
+        self._tidy(tenant)
         return waiter
 
     def ahead_of(self, demand: Demand) -> float:
@@ -149,8 +149,8 @@ class _Class:
     def _next_tenant(self) -> str | None:
         return min(self._lines, key=lambda tenant: (self._starts[tenant], self._lines[tenant][0].arrival))
 
-    def _drop_empty_line(self, tenant: str | None) -> None:
-        """Forget tenants that do not wait, once their virtual time is no later than the present."""
+    def _tidy(self, tenant: str | None) -> None:
+        """Drop ``tenant``'s line if it is empty, and forget who does not wait and is not ahead of the present."""
         if not self._lines[tenant]:
             del self._lines[tenant]
         over = [each for each, start in self._starts.items() if start <= self._now and each not in self._lines]

@@ -7,6 +7,7 @@ import sys
 
 import structlog
 
+from service.domain import DegradedReason
 from service.observability.events import Degraded, Event, IndexOpened, ReplicaDown, ReplicaUp, RequestFinished
 
 
@@ -38,7 +39,7 @@ class LogObserver:
     def observe(self, event: Event) -> None:
         """Write a line if ``event`` deserves one. Queries and passages are never written."""
         match event:
-            case Degraded():
+            case Degraded() if event.reason is not DegradedReason.OVERLOADED:  # counted; lines would add to the load
                 self._log.warning("degraded", reason=event.reason.value, detail=event.detail)
             case ReplicaUp():
                 self._log.info("model server up", upstream=event.url)

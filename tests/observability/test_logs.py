@@ -37,3 +37,10 @@ def test_quiet_levels_and_ordinary_requests_write_nothing(capsys: pytest.Capture
     LogObserver().observe(RequestFinished("/v1/search", "POST", 200, 0.1))
 
     assert capsys.readouterr().err == ""
+
+
+def test_overload_writes_nothing_that_would_add_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", json_lines=True)
+    LogObserver().observe(Degraded(DegradedReason.OVERLOADED, "full"))
+
+    assert capsys.readouterr().err == ""
