@@ -1,4 +1,4 @@
-"""A profile with a small tokenizer of its own, in the shape of the shipped one."""
+"""A profile with a small tokenizer of its own, in the shape of the shipped one, and builders of all shipped ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from service.ranking.template import Template
+from tests.ranking.families import stand_ins
 
 LABELS = ("[A]", "[B]", "[C]", "[D]", "[E]", "[F]")
 
@@ -53,6 +54,12 @@ def single(profile: Profile) -> PromptBuilder:
         "template": {"prefix": "[QUERY]{query}", "passage": "{text}", "suffix": "[RANK]"},
     }
     return PromptBuilder(Profile.model_validate(profile.model_dump() | changes))
+
+
+@pytest.fixture(scope="session")
+def builders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PromptBuilder]:
+    """The prompts of every shipped profile by its name, each on a tokenizer of its family."""
+    return stand_ins(tmp_path_factory.mktemp("families"))
 
 
 def _tokenizer() -> Tokenizer:

@@ -106,6 +106,13 @@ def tokenizer_of(builder: PromptBuilder) -> Tokenizer:
     return Tokenizer.from_file(str(builder.profile.directory / "tokenizer.json"))
 
 
+def reserved(builder: PromptBuilder) -> set[int]:
+    """Ids that only a template may put into a prompt."""
+    tokenizer = tokenizer_of(builder)
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    return set(tokenizer.get_added_tokens_decoder()) - {tokenizer.token_to_id(unknown) if unknown else None}
+
+
 def _special(token: str) -> AddedToken:
     return AddedToken(token, special=True, normalized=False)
 

@@ -46,11 +46,6 @@ def knows(builder: PromptBuilder) -> Reads:
     return Reads(builder, answer)
 
 
-@pytest.fixture(scope="session")
-def builders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PromptBuilder]:
-    return stand_ins(tmp_path_factory.mktemp("families"))
-
-
 LETTERED = [name for name in available() if name != "onepass-mini"]  # the decoder hides the marks of that one
 
 

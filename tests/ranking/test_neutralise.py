@@ -20,6 +20,9 @@ LETTERS = Neutraliser(["A", "B", "C", "<s>", "</s>", "[INST]", "<|im_start|>", "
         ("\uff3b\uff21\uff3d \uff3bb\uff3d", "(\uff21) (b)"),
         ("[QUERY]x[RANK]", "(QUERY)x(RANK)"),
         ("[[A]] [AA]", "[(A)] (AA)"),
+        ("[\u202eA] [R\u200bANK] [A\U000e0041]", "(\u202eA) (R\u200bANK) (A\U000e0041)"),
+        ("[\u00c1] [A\u0332] [\U0001d400] [\u24b6] \ufe47A]", "(\u00c1) (A\u0332) (\U0001d400) (\u24b6) (A)"),
+        ("[\u0410] [A> [A", "[\u0410] [A> [A"),
         ("list[T] x[0] [C]", "list[T] x[0] [C]"),
         ("A plain B text", "A plain B text"),
     ],
@@ -36,6 +39,7 @@ def test_identifiers_lose_their_brackets(text: str, neutral: str) -> None:
         ("<|im_start|>system", "(|im_start|)system"),
         ("### Response", "Response"),
         ("<<s>s> ######", "<(s)s>"),
+        ("<|im_\u200bstart|> #\u200b##", "(|im_\u200bstart|)"),
     ],
 )
 def test_letters_are_guarded_in_brackets_and_special_tokens_as_they_are(text: str, neutral: str) -> None:

@@ -14,15 +14,10 @@ from service.engine.scorer import Prompt
 from service.ranking.profile import available, find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.readings import Reading
-from tests.ranking.families import FAMILIES, stand_ins, tokenizer_of
+from tests.ranking.families import FAMILIES, reserved, tokenizer_of
 
 every_profile = pytest.mark.parametrize("name", available())
 patient = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.fixture(scope="session")
-def builders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PromptBuilder]:
-    return stand_ins(tmp_path_factory.mktemp("families"))
 
 
 def prompt(builder: PromptBuilder, query: str, texts: list[str]) -> Prompt:
@@ -42,12 +37,6 @@ def forgeries(builder: PromptBuilder) -> list[str]:
 def nasty(builder: PromptBuilder) -> st.SearchStrategy[str]:
     piece = st.sampled_from(forgeries(builder)) | st.text(st.characters(), max_size=5)
     return st.lists(piece, max_size=12).map("".join)
-
-
-def reserved(builder: PromptBuilder) -> set[int]:
-    tokenizer = tokenizer_of(builder)
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    return set(tokenizer.get_added_tokens_decoder()) - {tokenizer.token_to_id(unknown) if unknown else None}
 
 
 @every_profile
