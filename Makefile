@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := data/indexes/python-docs/CURRENT
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test lint check-types check-imports unit lock clean
+.PHONY: run test lint check-types check-imports unit audit lock clean
 
 run: $(DEMO)  ## Serve the demo index on 127.0.0.1:$(PORT)
 	$(BIN)/onepass serve --port $(PORT)
@@ -27,6 +27,14 @@ check-imports: $(VENV)/dev.stamp
 unit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
 
+audit: $(VENV)/audit.stamp  ## Known vulnerabilities of what is locked; needs PyPI's vulnerability service, and fails without it
+	$(VENV)/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/service.lock
+
+$(VENV)/audit.stamp: $(VENV)/service.stamp
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit
+	touch $@
+
 lock:  ## Pin every dependency anew, with hashes (needs uv)
 	uv pip compile pyproject.toml --extra build $(LOCK) -o requirements/service.lock
 	uv pip compile pyproject.toml --extra build --extra dev -c requirements/service.lock $(LOCK) -o requirements/dev.lock
@@ -36,7 +44,8 @@ LOCK := --upgrade --python-version 3.11 --generate-hashes --no-header --no-annot
 clean:  ## Remove the environment and the demo index
 	rm -rf $(VENV) data/indexes/python-docs
 
-$(DEMO): $(VENV)/service.stamp service/models/static-embedder/vectors.npy service/models/onepass-mini/tokenizer.json
+$(DEMO): $(VENV)/service.stamp service/models/static-embedder/vectors.npy service/models/onepass-mini/tokenizer.json \
+		service/ranking/neutralise.py
 	$(BIN)/onepass index build stdlib --name python-docs
 
 $(VENV)/service.stamp: requirements/service.lock pyproject.toml

@@ -46,6 +46,8 @@ def _checked(url: str) -> SplitResult:
     parts = urlsplit(url.removeprefix(EVERY_ADDRESS).rstrip("/"))
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ConfigurationError(f"{url} is no http or https URL")
+    if parts.username is not None:  # errors and logs name URLs
+        raise ConfigurationError(f"the URL of {parts.hostname} holds a name or a password; give a token as api_key")
     if url.startswith(EVERY_ADDRESS) and parts.scheme == "https":
         raise ConfigurationError(f"{url}: a certificate names a host, not its addresses; use http, or list the hosts")
     return parts

@@ -158,8 +158,13 @@ def _refusal(response: httpx.Response) -> EngineError:
 
 
 def _message(response: httpx.Response) -> str:
-    """The message of an error body in the OpenAI shape, else the beginning of the body."""
+    """The message of an error body in the OpenAI shape, else the beginning of the body; without the token it was sent.
+
+    A proxy that refuses a token may repeat it.
+    """
     try:
-        return str(json.loads(response.content)["error"]["message"])[:_SHOWN]
+        message = str(json.loads(response.content)["error"]["message"])
     except (ValueError, KeyError, TypeError, IndexError):
-        return response.text[:_SHOWN]
+        message = response.text
+    token = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return (message.replace(token, "***") if token else message)[:_SHOWN]

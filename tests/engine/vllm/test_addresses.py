@@ -12,7 +12,9 @@ from service.errors import ConfigurationError, EngineUnavailable
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("urls", [(), ("vllm:8000",), ("ftp://a",), ("http://",), ("dns+https://vllm",)])
+@pytest.mark.parametrize(
+    "urls", [(), ("vllm:8000",), ("ftp://a",), ("http://",), ("dns+https://vllm",), ("http://a:b@c",)]
+)
 def test_what_is_no_usable_url_is_refused(urls: tuple[str, ...]) -> None:
     with pytest.raises(ConfigurationError):
         Addresses(urls)
