@@ -174,20 +174,22 @@ Outcome = tuple[Attack, tuple[Ranks, Ranks, Ranks]]
 """An attack on one case: trusted, neutralised, shuffled."""
 
 
-async def measure(ranker: Ranker, asked: Sequence[Case], orders: int) -> None:
-    """Print the table, a line as soon as its family is done."""
+async def measure(ranker: Ranker, asked: Sequence[Case], orders: int, family: str | None = None) -> None:
+    """Print the table, a line as soon as its family is done; of one family, a line for each attack."""
+    chosen = [attack for attack in attacks() if family in {None, attack.family}]
     once, shuffled = Measure(ranker), Measure(ranker, orders=orders)
     everything: list[Outcome] = []
     print("| attack | trusted | neutralised | shuffled |\n|---|---|---|---|")
-    for family, members in groupby(attacks(), attrgetter("family")):
+    for name, members in groupby(chosen, attrgetter("name" if family else "family")):
         outcomes: list[Outcome] = []
         for attack, case in product(members, asked):
             trusted = await once.ranks(case, attack, trusted=True)
             outcomes.append((attack, (trusted, await once.ranks(case, attack), await shuffled.ranks(case, attack))))
-        print_row(family, outcomes)
+        print_row(name, outcomes)
         everything.extend(outcomes)
-    print_row("**all that hold the query**", [outcome for outcome in everything if outcome[0].holds_query])
-    print_row("**all others**", [outcome for outcome in everything if not outcome[0].holds_query])
+    if family is None:
+        print_row("**all that hold the query**", [outcome for outcome in everything if outcome[0].holds_query])
+        print_row("**all others**", [outcome for outcome in everything if not outcome[0].holds_query])
 
 
 def print_row(name: str, outcomes: Sequence[Outcome]) -> None:
@@ -212,6 +214,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=Path, help="folder in the BEIR layout with candidates.jsonl")
     parser.add_argument("--queries", type=int, default=10, help="size of the sample")
+    parser.add_argument("--family", help="measure these attacks alone, and each of them apart")
     parser.add_argument("--orders", type=int, default=3, help="orders that a window is read in where it is shuffled")
     wanted = parser.parse_args()
     folder = BeirFolder(wanted.lists or JUDGED)
@@ -227,7 +230,7 @@ async def main() -> None:
             lists = [given for given in given_lists(folder) if given.query_id in queries]
         ranker = pipeline.rankers[pipeline.default_profile]
         print(f"{len(queries)} queries of {folder.name}, {ranker.scorer.model}, {ranker.strategy}, {RANKED} passages\n")
-        await measure(ranker, cases(lists, qrels), wanted.orders)
+        await measure(ranker, cases(lists, qrels), wanted.orders, wanted.family)
     print(f"\n{time.monotonic() - started:.0f} s")
 
 

@@ -26,6 +26,12 @@ def test_it_lives_and_is_ready(service: httpx.Client) -> None:
     assert ready["engines"] == {"onepass-mini": True}
 
 
+def test_what_operators_ask_changes_nothing(service: httpx.Client) -> None:
+    paths = service.get("/openapi.json").json()["paths"]
+    methods = {m for operations in paths.values() for m, op in operations.items() if "operations" in op["tags"]}
+    assert methods == {"get"}
+
+
 def samples(service: httpx.Client) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     families = text_string_to_metric_families(service.get("/metrics").text)
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families for s in f.samples}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from loadtest.attacks import attacks
 from service.observability.prometheus import PrometheusObserver
 from service.settings_reference import markdown
 
@@ -55,6 +57,13 @@ def test_the_readmes_example_is_what_the_service_answers(service: httpx.Client) 
     given = service.post("/v1/search", json=json.loads(request)).json()
 
     assert shapes(given) == shapes(json.loads(answer))
+
+
+def test_the_table_of_injections_is_about_the_attacks_that_there_are() -> None:
+    rows = re.findall(r"^\| ([\w ]+) \((\d+)\) \|", (ROOT / "docs/security.md").read_text(), re.MULTILINE)
+    counted = Counter(attack.family for attack in attacks())
+    assert rows
+    assert {(family, int(count)) for family, count in rows} == set(counted.items())
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
