@@ -52,6 +52,16 @@ def test_what_is_no_name_is_refused(service: httpx.Client, name: str) -> None:
     assert refused.json()["error"]["field"] == "X-Tenant"
 
 
+def test_what_is_kept_for_one_tenant_answers_no_other(service: httpx.Client) -> None:
+    body = {"query": "who keeps bees", "documents": ["a beekeeper", "a baker"]}
+
+    def ask(**headers: str) -> str:
+        return str(service.post("/v1/rerank", json=body, headers=headers).json()["cache"])
+
+    assert [ask(**{"X-Tenant": "ann"}), ask(**{"X-Tenant": "ann"})] == ["miss", "hit"]
+    assert [ask(**{"X-Tenant": "bob"}), ask(), ask()] == ["miss", "miss", "hit"]
+
+
 def test_without_a_setting_no_header_names_anybody() -> None:
     assert tenant_of(Headers({"x-tenant": "ann"}), None) is None
     assert tenant_of(Headers({"x-tenant": "ann"}), "X-Tenant") == "ann"
