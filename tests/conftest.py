@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from hypothesis import settings
 
 from service.app import build_embedder, passage_encoder
 from service.corpus.stdlib_docs import StdlibDocs
@@ -16,6 +17,9 @@ from service.settings import IndexSettings, LimitSettings, Settings
 from tests.serving import serving
 
 DEMO = "python-docs"
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ CALLERS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(CALLERS, max_size=20), st.sampled_from([0.0, 30.0]))
 def test_everybody_is_answered_and_nothing_is_left(callers: list[Caller], stale_s: float) -> None:
     asyncio.run(crowd(callers, stale_s))

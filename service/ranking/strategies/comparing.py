@@ -23,6 +23,12 @@ def ranked(window: Window, scores: Sequence[float]) -> Window:
     return tuple(candidate for _, candidate in scored)
 
 
+def interleaved(parts: Sequence[Window]) -> Window:
+    """The first of each part, then the second of each, and so on."""
+    placed = [(place, part, candidate) for part, held in enumerate(parts) for place, candidate in enumerate(held)]
+    return tuple(candidate for _, _, candidate in sorted(placed))
+
+
 def check(options: PlanOptions, *, smallest_window: int = SMALLEST_WINDOW) -> None:
     """Refuse a ``top_k`` below 1 and a window of fewer than ``smallest_window`` passages.
 

@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from service.errors import NotFound
+from service.ranking.strategies.eliminate import eliminate
+from service.ranking.strategies.pairwise import pairwise
 from service.ranking.strategies.plan import Strategy
 from service.ranking.strategies.pointwise import pointwise
+from service.ranking.strategies.setwise import setwise
 from service.ranking.strategies.single import single
 from service.ranking.strategies.sliding import sliding
 from service.ranking.strategies.top_down import top_down
+from service.ranking.strategies.tournament import tournament
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "single": single,
         "sliding": sliding,
         "top_down": top_down,
+        "tournament": tournament,
+        "setwise": setwise,
+        "eliminate": eliminate,
+        "pairwise": pairwise,
         "pointwise": pointwise,
     }
 )

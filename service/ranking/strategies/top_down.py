@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from service.domain import Window
-from service.ranking.strategies.comparing import SMALLEST_WINDOW, check, ranked
+from service.ranking.strategies.comparing import SMALLEST_WINDOW, check, interleaved, ranked
 from service.ranking.strategies.plan import Order, Plan, PlanOptions, Round, RoundScores
 
 
@@ -84,20 +84,14 @@ class _Split:
     @property
     def finalists(self) -> Window:
         """Everything above the pivot, by the number of passages known to be better."""
-        return _interleaved(self.above)
+        return interleaved(self.above)
 
     def order(self, above: Window) -> Order:
         """``above``, the pivot, and what is below it: the first window's losers, then those of the partitions."""
-        return (*above, self.pivot, *self.below[0], *_interleaved(self.below[1:]))
+        return (*above, self.pivot, *self.below[0], *interleaved(self.below[1:]))
 
 
 def _deal(pivot: int, rest: Order, size: int) -> tuple[Window, ...]:
     """``rest`` over as few windows of at most ``size`` as will hold it, the pivot shown first in each."""
     parts = -(-len(rest) // size)
     return tuple((pivot, *rest[part::parts]) for part in range(parts))
-
-
-def _interleaved(parts: Sequence[Window]) -> Window:
-    """The first of each part, then the second of each, and so on."""
-    placed = [(place, part, candidate) for part, held in enumerate(parts) for place, candidate in enumerate(held)]
-    return tuple(candidate for _, _, candidate in sorted(placed))
