@@ -103,10 +103,12 @@ class Candidate:
 class Retrieved:
     """What the first stage found, best first, and the milliseconds it took.
 
-    ``degraded`` says that a part of it was missing, such as the dense half of a hybrid.
+    ``version`` is that of the index it was found in. ``degraded`` says that a part of it was missing, such as the dense
+    half of a hybrid.
     """
 
     candidates: tuple[Candidate, ...]
+    version: str
     embed_ms: float
     retrieve_ms: float
     degraded: DegradedReason | None = None

@@ -76,7 +76,8 @@ class Pipeline:
         deadline = Deadline.after(request.timeout_ms / 1000)
         first_stage = self._first_stage(request.index)
         ranker = self._ranker(request.rerank)
-        key = search_key(request, first_stage.name, first_stage.version, ranker.identity)
+        version = first_stage.version  # the index may be replaced before it is searched
+        key = search_key(request, first_stage.name, version, ranker.identity)
 
         async def make(until: Deadline) -> Made:
             self._reranking.refuse_early(request, ranker, until)
@@ -89,9 +90,9 @@ class Pipeline:
                 ranking=_marked(ranking, found.degraded),
                 timings=Timings(found.embed_ms, found.retrieve_ms, rank_ms, 0.0),
                 index=first_stage.name,
-                index_version=first_stage.version,
+                index_version=found.version,
             )
-            return Made(answer, error or embed_error)
+            return Made(answer, error or embed_error, lasting=found.version == version)
 
         made = await self._answers.answer(Question(key, request.cache, deadline), make)
         return _finished(made, started, strict=request.strict)

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.cache.answers import AnswerCache, Lifetimes
+from service.cache.memory import MemoryStore
+from service.cache.store import Store
 from service.deadline import Deadline
 from service.domain import (
+    CacheState,
     Candidate,
     DegradedReason,
     Document,
@@ -58,12 +61,22 @@ class Shelf:
 
     async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
         found = [Candidate(Document(f"d{n}", f"passage {n}"), n + 1, 1 / (n + 1)) for n in range(min(count, COUNT))]
-        return Retrieved(tuple(found), 1.0, 2.0, self._degraded)
+        return Retrieved(tuple(found), self.version, 1.0, 2.0, self._degraded)
 
     async def close(self) -> None: ...
 
 
-def pipeline(scorer: FakeScorer, recorder: Recorder, shelf: Shelf | None = None) -> Pipeline:
+class ReplacedShelf(Shelf):
+    """A first stage that is replaced between the look at its version and the first search, which finds the next one."""
+
+    async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
+        self.version = "v2"
+        return await super().retrieve(query, count, mode, deadline)
+
+
+def pipeline(
+    scorer: FakeScorer, recorder: Recorder, shelf: Shelf | None = None, store: Store | None = None
+) -> Pipeline:
     shelf = shelf or Shelf()
     ranker = Ranker(BUILDER, scorer)
     return Pipeline(
@@ -73,7 +86,7 @@ def pipeline(scorer: FakeScorer, recorder: Recorder, shelf: Shelf | None = None)
         default_profile="onepass-mini",
         reranking=unbounded(),
         observer=recorder,
-        answers=AnswerCache(None, Lifetimes(60), recorder),
+        answers=AnswerCache(store, Lifetimes(60), recorder),
     )
 
 
@@ -101,6 +114,21 @@ async def test_a_search_gives_the_best_of_all_candidates() -> None:
         "retrieve",
         "rank",
     ]
+
+
+async def test_an_answer_names_the_version_that_was_searched_and_is_not_kept_for_another() -> None:
+    shelf = ReplacedShelf()
+    pipe = pipeline(FakeScorer(), Recorder(), shelf, MemoryStore(2**20))
+
+    answer = await pipe.search(search())
+    shelf.version = "v1"
+    again = await pipe.search(search())
+    of_its_own_version = await pipe.search(search())
+
+    assert (answer.index_version, answer.cache) == ("v2", CacheState.MISS)
+    assert (again.index_version, again.cache) == ("v2", CacheState.MISS)
+    assert (of_its_own_version.index_version, of_its_own_version.cache) == ("v2", CacheState.MISS)
+    assert (await pipe.search(search())).cache is CacheState.HIT
 
 
 async def test_a_failing_engine_leaves_the_first_stages_order_and_says_so() -> None:

@@ -30,15 +30,19 @@ _OWN_WORK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An answer, and the error behind it where it is less than what was asked for."""
+    """An answer, and the error behind it where it is less than what was asked for.
+
+    One that is not ``lasting`` is right, but not what its key stands for: the index was replaced meanwhile.
+    """
 
     answer: Answer
     error: OnepassError | None = None
+    lasting: bool = True
 
     @property
     def whole(self) -> bool:
         """Whether another request may be given it later."""
-        return self.error is None and self.answer.ranking.degraded is None
+        return self.lasting and self.error is None and self.answer.ranking.degraded is None
 
 
 Make = Callable[[Deadline], Coroutine[Any, Any, Made]]

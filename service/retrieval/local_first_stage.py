@@ -10,9 +10,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from service.deadline import Deadline
 from service.domain import Candidate, DegradedReason, PassageTokens, RetrievalMode, Retrieved
-from service.errors import DeadlineExceeded, EmbedderError, IndexCorrupt, IndexIncompatible, RetrievalError
+from service.errors import DeadlineExceeded, EmbedderError, IndexCorrupt, RetrievalError
 from service.retrieval import faiss_index, index_store, lexical
 from service.retrieval.document_store import DocumentReader
 from service.retrieval.embedding.embedder import Embedder, Vectors
@@ -24,6 +26,7 @@ from service.retrieval.workers import Workers
 _FUSION_DEPTH = 100
 _DENSE_WEIGHT, _LEXICAL_WEIGHT = 1.0, 1.0
 _STEPS_BETWEEN_CLOCK_READS = 20_000
+_WARMING_QUERY, _WARMING_COUNT = "what is new", 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,7 @@ class LocalFirstStage:
         options = options or Options()
         version = index_store.current_version(folder)
         manifest = index_store.read_manifest(version)
-        if (manifest.embedder, manifest.dimension) != (embedder.id, embedder.dimension):
-            raise IndexIncompatible(
-                f"the index was built with {manifest.embedder} ({manifest.dimension} dimensions),"
-                f" the service runs {embedder.id} ({embedder.dimension})"
-            )
+        manifest.require_embedder(embedder.id, embedder.dimension)
         index_store.verify(version, manifest, checksums=options.checksums)
         index = FaissIndex(version / index_store.VECTORS, gpu=options.gpu)
         if (index.count, index.dimension) != (manifest.documents, manifest.dimension):
@@ -130,7 +129,18 @@ class LocalFirstStage:
         question = _Question(query, vector, mode, count)
         candidates = await self._workers.run(lambda reader: self._search(reader, question, deadline), deadline)
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
-        return Retrieved(candidates, embed_ms, retrieve_ms, degraded)
+        return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded)
+
+    async def warm(self) -> None:
+        """Run a whole search, but for the query's embedding, on every thread. Raises ``RetrievalError`` if it fails."""
+        dimension, never = self._manifest.dimension, Deadline.never()
+        vector = np.full(dimension, dimension**-0.5, dtype=np.float32)
+        question = _Question(_WARMING_QUERY, vector, RetrievalMode.HYBRID, _WARMING_COUNT)
+
+        def search(reader: DocumentReader) -> None:
+            self._search(reader, question, never)
+
+        await asyncio.gather(*(self._workers.run(search, never) for _ in self._readers))
 
     async def close(self) -> None:
         """Release files and threads, after the searches under way."""

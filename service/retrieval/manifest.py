@@ -45,6 +45,14 @@ class Manifest:
         del promised["created"]
         return hashlib.sha256(json.dumps(promised, sort_keys=True).encode()).hexdigest()[:16]
 
+    def require_embedder(self, name: str, dimension: int) -> None:
+        """Raises ``IndexIncompatible`` unless the vectors are those of this embedder."""
+        if (self.embedder, self.dimension) != (name, dimension):
+            raise IndexIncompatible(
+                f"the index was built with {self.embedder} ({self.dimension} dimensions),"
+                f" the service runs {name} ({dimension})"
+            )
+
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
         return json.dumps({"format": FORMAT, "version": self.version, **asdict(self)}, indent=2) + "\n"
