@@ -1,7 +1,9 @@
-"""Building an index from a corpus with the parts that the settings name."""
+"""Building an index from a corpus, and changing one, with the parts that the settings name."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from service.app import build_embedder, find_profile, passage_encoder
@@ -9,7 +11,8 @@ from service.cli.progress import progress
 from service.corpus.chunking import Chunking
 from service.corpus.source import Source
 from service.ranking.sources import load_tokenizer
-from service.retrieval.builder import build_index
+from service.retrieval.builder import Recipe, build_index
+from service.retrieval.index_writer import IndexWriter, index_writer
 from service.retrieval.manifest import Manifest
 from service.settings import Settings
 
@@ -24,6 +27,17 @@ async def build(folder: Path, source: Source, settings: Settings, *, factory: st
             return await build_index(
                 folder, source.documents(), embedder, encoder=encoder, factory=factory, total=total, progress=report
             )
+    finally:
+        await embedder.close()
+
+
+@asynccontextmanager
+async def writing(folder: Path, settings: Settings) -> AsyncIterator[IndexWriter]:
+    """The writer of an index, for the configured embedder and profile. Raises as ``index_writer`` does."""
+    embedder = build_embedder(settings)
+    try:
+        with index_writer(folder, Recipe(embedder, passage_encoder(settings))) as writer:
+            yield writer
     finally:
         await embedder.close()
 

@@ -1,4 +1,4 @@
-"""``onepass index build`` and ``onepass index inspect``."""
+"""``onepass index build``, ``inspect``, ``add``, ``delete`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from rich.text import Text
 from service.cli.building import build as build_at
 from service.cli.building import chunking
 from service.cli.console import OUT, note
-from service.cli.options import IndexesDir, Profile, settings_with
+from service.cli.index_changes import add, delete, publish
+from service.cli.options import IndexesDir, Profile, folder_name, settings_with
 from service.cli.snippets import snippet
 from service.corpus.detect import STDLIB, source_at
 from service.errors import InvalidInput
-from service.retrieval import index_store
+from service.retrieval import change_log, index_store
 from service.retrieval.document_store import DocumentReader
 from service.retrieval.manifest import Manifest
 
 MEGABYTE = 1_000_000
 SHOWN_PASSAGES = 3
 
-app = typer.Typer(help="Build and inspect indexes.", no_args_is_help=True)
+app = typer.Typer(help="Build, inspect and change indexes.", no_args_is_help=True)
+app.command()(add)
+app.command()(delete)
+app.command()(publish)
 
 
 @app.command()
@@ -58,7 +62,7 @@ def build(
         corpus = source_at(source, lambda: chunking(settings, chunk_tokens, chunk_overlap))
     except ValueError as error:
         raise InvalidInput(str(error), field="chunk_overlap") from error
-    folder = settings.indexes.directory / _checked(name or corpus.name)
+    folder = settings.indexes.directory / folder_name(name or corpus.name)
 
     started = time.monotonic()
     manifest = asyncio.run(build_at(folder, corpus, settings, factory=factory))
@@ -84,12 +88,6 @@ def inspect(
     note("Every file has the checksum that the manifest promises.")
 
 
-def _checked(name: str) -> str:
-    if name in {"", ".", ".."} or Path(name).name != name:
-        raise InvalidInput(f"{name!r} cannot be the name of an index's folder; give another with --name", field="name")
-    return name
-
-
 def _described(folder: Path, manifest: Manifest) -> Table:
     size = sum(file.bytes for file in manifest.files.values())
     facts = {
@@ -101,6 +99,7 @@ def _described(folder: Path, manifest: Manifest) -> Table:
         "embedder": f"{manifest.embedder}, {manifest.dimension} dimensions",
         "FAISS": manifest.factory,
         "reranker tokens": manifest.encoding or "none stored",
+        "changes to publish": len(change_log.read(index_store.current_version(folder) / index_store.CHANGES)),
     }
     table = Table(show_header=False, box=None)
     for fact, value in facts.items():

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from service.domain import RetrievalMode
+from service.errors import InvalidInput
 from service.settings import Settings, load
 
 IndexesDir = Annotated[
@@ -25,6 +26,13 @@ Mode = Annotated[
 Candidates = Annotated[int, typer.Option("--candidates", min=1, help="Passages the first stage hands to the reranker.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Passages the reranker puts in order.")]
 Timeout = Annotated[float, typer.Option("--timeout-ms", min=1, help="Milliseconds given to a query.")]
+
+
+def folder_name(name: str) -> str:
+    """``name``, which can be that of an index's folder. Raises ``InvalidInput`` if it cannot."""
+    if name in {"", ".", ".."} or Path(name).name != name:
+        raise InvalidInput(f"{name!r} cannot be the name of an index's folder; give another with --name", field="name")
+    return name
 
 
 def settings_with(*, indexes_dir: Path | None = None, index: str | None = None, profile: str | None = None) -> Settings:

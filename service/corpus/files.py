@@ -58,6 +58,11 @@ def count_lines(path: Path) -> int:
         return sum(1 for line in file if not line.isspace())
 
 
+def _not_json(constant: str) -> None:
+    """Python reads NaN and infinities, which are not JSON and could not be given back."""
+    raise ValueError(f"{constant} is not a number in JSON")
+
+
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each object of a JSON-lines file with its line number from 1; empty lines are skipped.
 
@@ -69,7 +74,7 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if line.isspace():
                 continue
             try:
-                value = json.loads(line)
+                value = json.loads(line, parse_constant=_not_json)
             except (ValueError, RecursionError) as error:
                 raise malformed(path, number, f"not JSON: {error}") from error
             if not isinstance(value, dict):

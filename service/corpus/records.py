@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from service.domain import Document
 
 ID_KEYS = ("_id", "id")
+_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 OWN_KEYS = {*ID_KEYS, "text", "title", "metadata"}
 
 
@@ -18,7 +20,7 @@ def document_from(record: Mapping[str, Any]) -> Document:
     A record without an id gets one from its content, so that it is the same in the next reading.
 
     Raises:
-        ValueError: ``text`` is missing.
+        ValueError: ``text`` is missing, or the id cannot be stored.
         TypeError: a value has the wrong type.
     """
     if "text" not in record:
@@ -37,6 +39,8 @@ def _id_of(record: Mapping[str, Any]) -> str:
     value = next((record[key] for key in ID_KEYS if record.get(key) is not None), "")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise TypeError(f"the id must be a string or a whole number, not {type(value).__name__}")
+    if _UNUSABLE.search(str(value)):
+        raise ValueError(f"the id {value!r} holds a character that no encoding carries")
     return str(value)
 
 

@@ -1,12 +1,17 @@
-"""A stream of documents in, an index folder out. Memory holds one batch and, at the end, what FAISS needs."""
+"""A stream of documents in, an index folder out. Memory holds one batch and, at the end, what FAISS needs.
+
+``build_index`` makes an index of new documents; ``publish_batches`` is what it shares with ``index_writer.py``, which
+makes the next version of an index that is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -33,6 +38,46 @@ class PassageEncoder(Protocol):
 
     def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
         """Token ids of each document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents with all that is stored of them; ``vectors`` has shape [documents, dimension]."""
+
+    documents: Sequence[Document]
+    tokens: Sequence[TokenIds | None]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What makes a batch of documents: the embedder, and the encoder if tokens are stored."""
+
+    embedder: Embedder
+    encoder: PassageEncoder | None = None
+
+    @property
+    def encoding(self) -> str | None:
+        """What the stored tokens are of, if there are any."""
+        return None if self.encoder is None else self.encoder.encoding
+
+    async def batch(self, documents: Sequence[Document]) -> Batch:
+        """Embed and tokenise documents. Raises ``EmbedderError``."""
+        return Batch(documents, self.tokens(documents), await self.vectors(documents))
+
+    def tokens(self, documents: Sequence[Document]) -> list[TokenIds | None]:
+        """The reranker tokens of each document."""
+        if self.encoder is None:
+            return [None] * len(documents)
+        return [tokens.ids for tokens in self.encoder.encode(documents)]
+
+    async def vectors(self, documents: Sequence[Document]) -> Vectors:
+        """The vectors of documents, shape [documents, dimension]. Raises ``EmbedderError``."""
+        embedder = self.embedder
+        vectors = await embedder.embed_passages([passage_text(d) for d in documents], Deadline.never())
+        if vectors.shape != (len(documents), embedder.dimension) or not np.isfinite(vectors).all():
+            raise EmbedderError(f"{embedder.id} gave vectors of shape {vectors.shape}, or values that are not finite")
+        return vectors
 
 
 def passage_text(document: Document) -> str:
@@ -69,14 +114,38 @@ async def build_index(
         InvalidInput: no document, a repeated or unusable id, metadata that is not JSON.
         EmbedderError: the encoder gave no usable vectors.
         ConfigurationError: the factory string does not suit the vectors.
-        IndexFolderError: the folder is something else's, or another build is at work in it.
+        IndexFolderError: the folder is something else's, another build or change is at work in it, or the disk is full.
     """
+    recipe = Recipe(embedder, encoder)
+    numbered = (cleaned(document, row) for row, document in enumerate(documents))
+    with index_store.locked(folder):
+        made = batches(numbered, recipe, batch_size)
+        return await publish_batches(folder, made, recipe, factory=factory, total=total, progress=progress)
+
+
+async def batches(documents: Iterable[Document], recipe: Recipe, size: int) -> AsyncIterator[Batch]:
+    """Batches of so many documents, which are already cleaned."""
+    for some in _chunks(documents, size):
+        yield await recipe.batch(some)
+
+
+async def publish_batches(
+    folder: Path,
+    made: AsyncIterable[Batch],
+    recipe: Recipe,
+    *,
+    factory: str | None = None,
+    total: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write a version of batches and make it the current one; for who has the index's lock. See ``build_index``."""
+    dimension = recipe.embedder.dimension
     with index_store.new_version(folder) as version:
         spool = version / _SPOOL
         with DocumentWriter(version / index_store.DOCUMENTS) as writer, spool.open("wb") as vectors:
-            for batch in _batches(documents, batch_size):
-                writer.add(batch, _tokens(encoder, batch))
-                await _embed(embedder, batch, vectors)
+            async for batch in made:
+                writer.add(batch.documents, batch.tokens)
+                vectors.write(np.ascontiguousarray(batch.vectors, dtype=np.float32).tobytes())
                 if progress is not None:
                     progress(writer.count, total)
             writer.finish()
@@ -84,36 +153,23 @@ async def build_index(
         if count == 0:
             raise InvalidInput("an index needs at least one document", field="documents")
         chosen = factory or faiss_index.choose_factory(count)
-        mapped = np.memmap(spool, dtype=np.float32, mode="r", shape=(count, embedder.dimension))
+        mapped = np.memmap(spool, dtype=np.float32, mode="r", shape=(count, dimension))
         faiss_index.build(mapped, chosen, version / index_store.VECTORS)
         spool.unlink()
         manifest = Manifest(
-            embedder=embedder.id,
-            dimension=embedder.dimension,
+            embedder=recipe.embedder.id,
+            dimension=dimension,
             factory=chosen,
             documents=count,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             files=index_store.record_files(version),
-            encoding=None if encoder is None else encoder.encoding,
+            encoding=recipe.encoding,
         )
         index_store.publish(folder, version, manifest)
         return manifest
 
 
-def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    numbered = (cleaned(document, row) for row, document in enumerate(documents))
-    while batch := list(islice(numbered, size)):
-        yield batch
-
-
-def _tokens(encoder: PassageEncoder | None, batch: Sequence[Document]) -> list[TokenIds | None]:
-    if encoder is None:
-        return [None] * len(batch)
-    return [tokens.ids for tokens in encoder.encode(batch)]
-
-
-async def _embed(embedder: Embedder, batch: Sequence[Document], spool: BinaryIO) -> None:
-    vectors: Vectors = await embedder.embed_passages([passage_text(d) for d in batch], Deadline.never())
-    if vectors.shape != (len(batch), embedder.dimension) or not np.isfinite(vectors).all():
-        raise EmbedderError(f"{embedder.id} gave vectors of shape {vectors.shape}, or values that are not finite")
-    spool.write(np.ascontiguousarray(vectors, dtype=np.float32).tobytes())
+def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    remaining = iter(documents)
+    while some := list(islice(remaining, size)):
+        yield some

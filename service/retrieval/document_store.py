@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -117,6 +117,13 @@ class DocumentReader:
             row: (Document(name, text, title, json.loads(metadata)), None if blob is None else unpack_tokens(blob))
             for row, name, title, text, metadata, blob in found
         }
+
+    def holding(self, ids: Collection[str]) -> set[str]:
+        """Those of ``ids`` that documents of the store have."""
+        found = self.connection.execute(
+            "SELECT id FROM documents WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+        )
+        return {name for (name,) in found}
 
     def close(self) -> None:
         """Release the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ FLAT_UP_TO = 20_000
 HNSW_UP_TO = 500_000
 """A graph answers in well under a millisecond at nearly full recall, for about 300 bytes more a vector."""
 
+_KEEPS_VECTORS = re.compile(r"Flat|HNSW\d+(,Flat)?")
 _GRAPH_DEGREE = 32
 _EF_CONSTRUCTION = 200
 _EF_SEARCH = 128
@@ -38,11 +40,17 @@ def choose_factory(count: int) -> str:
     return f"IVF{4 * math.isqrt(count)},SQ8"
 
 
+def keeps_vectors(factory: str) -> bool:
+    """Whether an index of that kind holds its vectors as they were given, row by row."""
+    return _KEEPS_VECTORS.fullmatch(factory) is not None
+
+
 def build(vectors: Vectors, factory: str, path: Path) -> None:
     """Write an inner-product index over unit vectors, which may be a memory map larger than memory.
 
     Raises:
         ConfigurationError: FAISS does not know the factory string, or cannot build it from so few vectors.
+        OSError: the file cannot be written.
     """
     try:
         index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
@@ -51,9 +59,12 @@ def build(vectors: Vectors, factory: str, path: Path) -> None:
             index.train(_training_sample(vectors, index))
         for start in range(0, len(vectors), _BATCH):
             index.add(np.ascontiguousarray(vectors[start : start + _BATCH]))
-        faiss.write_index(index, str(path))
     except (RuntimeError, AssertionError) as error:
         raise ConfigurationError(f"FAISS cannot build {factory!r} from {len(vectors)} vectors: {error}") from error
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise OSError(f"FAISS cannot write {path.name}: {error}") from error
 
 
 class FaissIndex:
@@ -93,6 +104,11 @@ class FaissIndex:
     def inner_product(self) -> bool:
         """Whether the index compares by inner product."""
         return bool(self._index.metric_type == faiss.METRIC_INNER_PRODUCT)
+
+    def vectors(self, first: int, count: int) -> Vectors:
+        """Vectors as they were given, shape [count, dimension], from row ``first``; where ``keeps_vectors`` says so."""
+        found: Vectors = self._index.reconstruct_n(first, count)
+        return found
 
     def search(self, vector: Vectors, count: int) -> list[tuple[int, float]]:
         """Row numbers with inner products, best first, for one vector of shape [dimension].

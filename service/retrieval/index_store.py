@@ -4,6 +4,7 @@
       CURRENT                     name of the version in use, one line
       versions/20261121T093000-5f0c/
         manifest.json  vectors.faiss  documents.sqlite
+        changes.log             what is to be added to this version and deleted from it, see change_log.py
       versions/20261120T180000-91aa/    the one before
 
 A version is written in full, synced to the disk and only then named by ``CURRENT``, a file that is replaced by
@@ -11,6 +12,9 @@ renaming. That rename is the one step that changes what a reader finds: a crash 
 none), after it the new one. A pointer was preferred to exchanging two folders because renaming a small file is atomic
 on every file system, network ones included, and because readers that have just read the old name still find its files:
 the version before stays until the next build begins, which also removes what crashed builds left behind.
+
+The log of changes lies in the folder of the version that it changes: the rename that makes the next version current is
+also what retires the log, so no change is ever applied twice or to another version.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ import os
 import re
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +37,7 @@ from service.retrieval.manifest import FileRecord, Manifest
 MANIFEST = "manifest.json"
 VECTORS = "vectors.faiss"
 DOCUMENTS = "documents.sqlite"
+CHANGES = "changes.log"
 
 _POINTER = "CURRENT"
 _VERSIONS = "versions"
@@ -85,29 +91,50 @@ def verify(version: Path, manifest: Manifest, *, checksums: bool = True) -> None
             raise IndexCorrupt(f"{path} differs from its checksum in the manifest")
 
 
+def fingerprint(root: Path) -> tuple[object, ...]:
+    """Differs whenever ``CURRENT`` or a file of the version that it names does; quick, and never an error."""
+    name = _pointed_at(root)
+    version = root / _VERSIONS / (name if name and _VERSION_NAME.fullmatch(name) else "")
+    return name, *(_stamp(version / file) for file in (MANIFEST, VECTORS, DOCUMENTS))
+
+
 @contextmanager
-def new_version(root: Path) -> Iterator[Path]:
-    """An empty folder to write a version into, removed again unless ``publish`` named it.
+def locked(root: Path) -> Iterator[None]:
+    """Be the only one who writes to an index, which is made if it is missing.
 
     Raises:
         IndexIncompatible: ``root`` holds something that is not an index.
-        IndexFolderError: another build of this index is running.
+        IndexFolderError: another build or change of this index is running, or the folder cannot be written.
     """
-    _claim(root)
-    with (root / _LOCK).open("a") as lock:
+    with ExitStack() as held:
         try:
+            _claim(root)
+            lock = held.enter_context((root / _LOCK).open("a"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system when the process dies
         except BlockingIOError as error:
-            raise IndexFolderError(f"another build of {root} is running") from error
+            raise IndexFolderError(f"another build or change of {root} is running: try again after it") from error
+        except OSError as error:
+            raise IndexFolderError(f"{root} cannot be written: {error}") from error
+        yield
+
+
+@contextmanager
+def new_version(root: Path) -> Iterator[Path]:
+    """An empty folder to write a version into, removed again unless ``publish`` named it; for who has ``locked``.
+
+    Raises ``IndexFolderError`` when the disk is full or fails, which leaves the version in use as it was.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    version = root / _VERSIONS / f"{stamp}-{secrets.token_hex(4)}"
+    try:
         _remove_other_versions(root)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        version = root / _VERSIONS / f"{stamp}-{secrets.token_hex(4)}"
         version.mkdir()
-        try:
-            yield version
-        finally:
-            if _pointed_at(root) != version.name:
-                shutil.rmtree(version, ignore_errors=True)
+        yield version
+    except (OSError, sqlite3.OperationalError) as error:
+        raise IndexFolderError(f"a new version of {root} cannot be written, the one in use stays: {error}") from error
+    finally:
+        if _pointed_at(root) != version.name:
+            shutil.rmtree(version, ignore_errors=True)
 
 
 def record_files(version: Path) -> dict[str, FileRecord]:
@@ -119,14 +146,23 @@ def publish(root: Path, version: Path, manifest: Manifest) -> None:
     """Make a fully written version the current one, durably."""
     (version / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     for name in (VECTORS, DOCUMENTS, MANIFEST):
-        _sync(version / name)
-    _sync(version)
-    _sync(root / _VERSIONS)
+        sync(version / name)
+    sync(version)
+    sync(root / _VERSIONS)
     beside = root / f"{_POINTER}.new"
     beside.write_text(f"{version.name}\n", encoding="utf-8")
-    _sync(beside)
+    sync(beside)
     beside.replace(root / _POINTER)
-    _sync(root)
+    sync(root)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _claim(root: Path) -> None:
@@ -146,18 +182,18 @@ def _remove_other_versions(root: Path) -> None:
 def _pointed_at(root: Path) -> str | None:
     try:
         return (root / _POINTER).read_text(encoding="utf-8", errors="replace").strip()
-    except FileNotFoundError:
+    except OSError:
         return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

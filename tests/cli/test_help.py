@@ -22,7 +22,8 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 def test_these_are_the_commands() -> None:
     assert {" ".join(path) for path in ALL} == {
-        "", "serve", "index", "index build", "index inspect", "search", "evaluate",
+        "", "serve", "index", "index build", "index add", "index delete", "index publish", "index inspect",
+        "search", "evaluate",
         "profiles", "profiles list", "profiles show", "profiles check", "profiles vllm-args", "profiles export-head",
         "settings",
     }  # fmt: skip

@@ -33,6 +33,7 @@ def test_gzip_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
         (b'{"text": "a"}\n{"text": \n', r"facts\.jsonl:2: not JSON"),
         (b'["text"]\n', r"facts\.jsonl:1: a JSON object was expected, not list"),
         (b'{"text": "a"}\n\n{"txt": "a"}\n', r"facts\.jsonl:3: no 'text'"),
+        (b'{"text": "a", "weight": NaN}\n', r"facts\.jsonl:1: not JSON: NaN"),
         (b"[" * 100_000, r"facts\.jsonl:1: not JSON"),
         (b'{"text": "\xff"}\n', r"facts\.jsonl: not UTF-8 text"),
     ],

@@ -33,6 +33,8 @@ def test_a_lone_surrogate_still_has_a_content_id() -> None:
         ({"text": "a", "title": ["t"]}, "'title' must be a string"),
         ({"text": "a", "id": 1.5}, "the id must be"),
         ({"text": "a", "id": True}, "the id must be"),
+        ({"text": "a", "id": "b\0"}, "no encoding carries"),
+        ({"text": "a", "id": "\ud83c"}, "no encoding carries"),
         ({"text": "a", "metadata": "m"}, "'metadata' must be an object"),
     ],
 )

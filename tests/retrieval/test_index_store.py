@@ -11,7 +11,7 @@ from service.retrieval.manifest import Manifest
 
 
 def write_version(root: Path, contents: bytes) -> Manifest:
-    with index_store.new_version(root) as version:
+    with index_store.locked(root), index_store.new_version(root) as version:
         (version / index_store.VECTORS).write_bytes(contents)
         (version / index_store.DOCUMENTS).write_bytes(contents[::-1])
         manifest = Manifest("axes-1", 4, "Flat", 3, "now", index_store.record_files(version))
@@ -48,7 +48,7 @@ def test_the_version_before_stays_until_the_next_build(tmp_path: Path) -> None:
 
 def test_a_failed_build_leaves_the_old_index_and_nothing_else(tmp_path: Path) -> None:
     manifest = write_version(tmp_path, b"old")
-    with suppress(RuntimeError), index_store.new_version(tmp_path) as version:
+    with suppress(RuntimeError), index_store.locked(tmp_path), index_store.new_version(tmp_path) as version:
         (version / index_store.VECTORS).write_bytes(b"half")
         raise RuntimeError
     current = index_store.current_version(tmp_path)
@@ -66,18 +66,18 @@ def test_leftovers_of_a_crashed_build_are_removed_by_the_next(tmp_path: Path) ->
 
 def test_two_builds_of_one_index_do_not_mix(tmp_path: Path) -> None:
     with (
-        index_store.new_version(tmp_path),
+        index_store.locked(tmp_path),
         pytest.raises(IndexFolderError, match="another build"),
-        index_store.new_version(tmp_path),
+        index_store.locked(tmp_path),
     ):
         pass
 
 
 def test_a_folder_that_is_something_else_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(IndexIncompatible, match="not an index"), index_store.new_version(tmp_path):
+    with pytest.raises(IndexIncompatible, match="not an index"), index_store.locked(tmp_path):
         pass
-    with pytest.raises(IndexIncompatible), index_store.new_version(tmp_path / "thesis.txt"):
+    with pytest.raises(IndexIncompatible), index_store.locked(tmp_path / "thesis.txt"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -182,7 +182,7 @@ async def test_a_damaged_file_is_refused_with_and_without_checksums(folder: Path
 async def test_halves_that_do_not_belong_together_are_refused(folder: Path, tmp_path: Path, odd_half: str) -> None:
     await build_index(tmp_path / "fewer", FRUIT[:2], AxisEmbedder())
     whole, fewer = index_store.current_version(folder), index_store.current_version(tmp_path / "fewer")
-    with index_store.new_version(folder) as mixed:
+    with index_store.locked(folder), index_store.new_version(folder) as mixed:
         for name in (index_store.VECTORS, index_store.DOCUMENTS):
             (mixed / name).write_bytes(((whole if name == odd_half else fewer) / name).read_bytes())
         promises = index_store.read_manifest(fewer)
