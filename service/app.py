@@ -18,7 +18,7 @@ from service.admission.admission import Admission
 from service.api import errors as api_errors
 from service.api.hot_answers import HotAnswers
 from service.api.middleware import BodyLimit, RequestContext
-from service.api.routes import native, operations, playground
+from service.api.routes import admin, native, operations, playground
 from service.api.schemas.operations import IndexBody, ProfileBody
 from service.api.under_way import RequestLifetime, UnderWay
 from service.cache.answers import AnswerCache, Lifetimes
@@ -35,7 +35,7 @@ from service.engine.vllm.permutation import Generation
 from service.engine.vllm.reading import Manners, Mode
 from service.engine.vllm.scorer import VllmOptions, VllmScorer
 from service.errors import ConfigurationError
-from service.observability.events import IndexOpened, Notify, Observer, Observers
+from service.observability.events import Notify, Observer, Observers
 from service.observability.logs import LogObserver, configure
 from service.observability.prometheus import PrometheusObserver
 from service.pipeline import Pipeline
@@ -46,11 +46,12 @@ from service.ranking.ranker import Ranker
 from service.ranking.readings import Reading
 from service.ranking.sources import fetched
 from service.reranking import Reranking
-from service.retrieval import index_store
 from service.retrieval.embedding.builtin import StaticEmbedder
 from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
-from service.retrieval.local_first_stage import LocalFirstStage, Options
+from service.retrieval.index_catalogue import IndexCatalogue
+from service.retrieval.live_index import LiveIndex
+from service.retrieval.local_first_stage import Options
 from service.settings import CacheKind, EmbedderKind, EngineKind, Settings, load
 
 CAPACITY_TOKENS = 4_096
@@ -66,7 +67,7 @@ class House:
     """Everything that answers requests, and what must be closed after the last one."""
 
     pipeline: Pipeline
-    stages: Sequence[LocalFirstStage]
+    indexes: IndexCatalogue
     rankers: Sequence[Ranker]
     embedder: Embedder
     answers: AnswerCache
@@ -84,8 +85,7 @@ class House:
         await self.answers.close()
         for ranker in self.rankers:
             await ranker.scorer.close()
-        for stage in self.stages:
-            await stage.close()
+        await self.indexes.close()
         await self.embedder.close()
 
 
@@ -98,21 +98,19 @@ def compose(settings: Settings) -> House:
     metrics = PrometheusObserver()
     observers = Observers([metrics, LogObserver()])
     embedder = build_embedder(settings)
-    stages = _open_indexes(settings, embedder)
+    indexes = _open_indexes(settings, embedder, observers)
     rankers = [build_ranker(settings, name, observers.observe) for name in _profile_names(settings)]
-    for stage in stages:
-        observers.observe(IndexOpened(stage.name, stage.version, stage.manifest.documents))
     answers = AnswerCache(build_store(settings), _lifetimes(settings), observers)
     pipeline = Pipeline(
-        {stage.name: stage for stage in stages},
+        indexes.live,
         {ranker.profile.name: ranker for ranker in rankers},
-        default_index=_default_index(settings, stages),
+        default_index=_default_index(settings, list(indexes.live)),
         default_profile=settings.ranking.profile,
         reranking=_reranking(settings, observers),
         observer=observers,
         answers=answers,
     )
-    return House(pipeline, stages, rankers, embedder, answers, metrics, observers)
+    return House(pipeline, indexes, rankers, embedder, answers, metrics, observers)
 
 
 @asynccontextmanager
@@ -140,7 +138,8 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         try:
             await house.open()
-            yield
+            async with house.indexes.watched(settings.indexes.watch_s):
+                yield
         finally:
             await house.close()
 
@@ -158,12 +157,18 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
     app.include_router(
         operations.router(
             house.pipeline,
-            lambda: [_index_body(stage, house.pipeline.default_index) for stage in house.stages],
+            lambda: [_index_body(index, house.pipeline.default_index) for index in house.indexes.live.values()],
             lambda: [_profile_body(ranker, settings.ranking.profile) for ranker in house.rankers],
             house.metrics.exposition,
             lambda: not under_way.draining,
         )
     )
+    if settings.server.admin_key is not None:
+
+        async def reload(name: str) -> IndexBody:
+            return _index_body(await house.indexes.reload(name), house.pipeline.default_index)
+
+        app.include_router(admin.router(settings.server.admin_key, reload))
     app.include_router(playground.router())
     api_errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
@@ -314,16 +319,14 @@ def _profile_names(settings: Settings) -> list[str]:
     return list(dict.fromkeys([settings.ranking.profile, *settings.ranking.profiles]))
 
 
-def _open_indexes(settings: Settings, embedder: Embedder) -> list[LocalFirstStage]:
+def _open_indexes(settings: Settings, embedder: Embedder, observer: Observer) -> IndexCatalogue:
     wanted = settings.indexes
     options = Options(threads=wanted.threads, checksums=wanted.verify, gpu=wanted.gpu)
-    folders = index_store.indexes_in(wanted.directory)
-    return [LocalFirstStage.open(folder, embedder, options=options) for folder in folders]
+    return IndexCatalogue.open(wanted.directory, embedder, options, observer)
 
 
-def _default_index(settings: Settings, stages: Sequence[LocalFirstStage]) -> str | None:
+def _default_index(settings: Settings, names: Sequence[str]) -> str | None:
     wanted = settings.indexes.default
-    names = [stage.name for stage in stages]
     if wanted is None:
         return names[0] if len(names) == 1 else None
     if wanted not in names:
@@ -331,12 +334,12 @@ def _default_index(settings: Settings, stages: Sequence[LocalFirstStage]) -> str
     return wanted
 
 
-def _index_body(stage: LocalFirstStage, default: str | None) -> IndexBody:
-    manifest = stage.manifest
+def _index_body(index: LiveIndex, default: str | None) -> IndexBody:
+    manifest = index.manifest
     return IndexBody(
-        name=stage.name,
-        version=stage.version,
-        default=stage.name == default,
+        name=index.name,
+        version=index.version,
+        default=index.name == default,
         documents=manifest.documents,
         embedder=manifest.embedder,
         faiss=manifest.factory,

@@ -58,9 +58,9 @@ class Pipeline:
         self._answers = answers
 
     @property
-    def versions(self) -> tuple[str, ...]:
-        """Of all indexes: whenever this changes, an answer may."""
-        return tuple(stage.version for stage in self.first_stages.values())
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """Of all indexes, with their names: whenever this changes, an answer may."""
+        return tuple((name, stage.version) for name, stage in self.first_stages.items())
 
     async def search(self, request: SearchRequest) -> Answer:
         """Find candidates for a query in an index and order them.

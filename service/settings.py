@@ -59,6 +59,9 @@ class ServerSettings(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
         description="request header that names the tenant; a proxy that you trust sets it",
     )
+    admin_key: SecretStr | None = Field(
+        None, min_length=1, description="bearer token of the endpoints that change what is served; else there are none"
+    )
 
 
 class IndexSettings(Section):
@@ -70,6 +73,7 @@ class IndexSettings(Section):
     verify: bool = Field(True, description="compare every file with its checksum when an index is opened")
     gpu: bool = Field(False, description="search on the GPU; needs the GPU build of FAISS")
     threads: int = Field(2, ge=1, description="threads that search indexes")
+    watch_s: float = Field(5, ge=0, description="seconds between looks for new versions of indexes; 0 turns it off")
 
 
 class EmbedderSettings(Section):

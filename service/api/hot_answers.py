@@ -114,7 +114,7 @@ class HotAnswers:
         async def sending(message: Message) -> None:
             await send(message)
             whole = message["type"] == "http.response.body" and not message.get("more_body")
-            if whole and scope["state"]["lasting"]:
+            if whole and scope["state"]["lasting"] and stamp == self._stamp():
                 self._keep(key, message["body"], stamp)
 
         return sending

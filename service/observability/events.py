@@ -93,6 +93,22 @@ class IndexOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexRefused:
+    """A version of an index cannot be served; ``error`` is the class of what is wrong. The version before stays."""
+
+    name: str
+    error: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexWithdrawn:
+    """An index is not served any more, because its folder is gone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class CacheAsked:
     """A request was answered with, or without, the cache."""
 
@@ -150,6 +166,8 @@ Event = (
     | AdmissionRefused
     | AdmissionChanged
     | IndexOpened
+    | IndexRefused
+    | IndexWithdrawn
     | CacheAsked
     | CacheFailed
     | ReplicaUp

@@ -8,7 +8,16 @@ import sys
 import structlog
 
 from service.domain import DegradedReason
-from service.observability.events import Degraded, Event, IndexOpened, ReplicaDown, ReplicaUp, RequestFinished
+from service.observability.events import (
+    Degraded,
+    Event,
+    IndexOpened,
+    IndexRefused,
+    IndexWithdrawn,
+    ReplicaDown,
+    ReplicaUp,
+    RequestFinished,
+)
 
 
 def configure(level: str, *, json_lines: bool) -> None:
@@ -47,6 +56,10 @@ class LogObserver:
                 self._log.warning("model server down", upstream=event.url, reason=event.reason)
             case IndexOpened():
                 self._log.info("index opened", index=event.name, version=event.version, documents=event.documents)
+            case IndexRefused():
+                self._log.error("index refused", index=event.name, error=event.error, detail=event.detail)
+            case IndexWithdrawn():
+                self._log.warning("index withdrawn", index=event.name)
             case RequestFinished() if event.status >= 500:  # noqa: PLR2004  the server's own errors begin there
                 self._log.error("request failed", route=event.route, status=event.status)
             case _:

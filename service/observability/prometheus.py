@@ -13,6 +13,8 @@ from service.observability.events import (
     Degraded,
     Event,
     IndexOpened,
+    IndexRefused,
+    IndexWithdrawn,
     PermutationRepaired,
     RankingFinished,
     ReplicaDown,
@@ -74,6 +76,15 @@ class PrometheusObserver:
             "onepass_permutations_repaired", "Generated orders that were no permutations", registry=self.registry
         )
         self._documents = Gauge("onepass_index_documents", "Documents of an index", ["index"], registry=self.registry)
+        self._index_opened = Counter(
+            "onepass_index_opened", "Versions of an index that were opened", ["index"], registry=self.registry
+        )
+        self._index_refused = Counter(
+            "onepass_index_refused",
+            "Versions of an index that were refused",
+            ["index", "error"],
+            registry=self.registry,
+        )
         # what every request touches is looked up once: the library takes longer to find a series than to count in it
         self._requests_of = cache(self._requests.labels)
         self._request_seconds_of = cache(self._request_seconds.labels)
@@ -107,6 +118,11 @@ class PrometheusObserver:
                 self._repaired.inc()
             case IndexOpened():
                 self._documents.labels(event.name).set(event.documents)
+                self._index_opened.labels(event.name).inc()
+            case IndexRefused():
+                self._index_refused.labels(event.name, event.error).inc()
+            case IndexWithdrawn():
+                self._documents.remove(event.name)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -3,7 +3,7 @@
 Changes are acknowledged when they are on the disk, and found by searches from the next version on, which is made of
 the version before and the log. A document that is added in the place of another moves to the end; nothing else changes
 its order, vector or tokens. An index whose kind does not keep exact vectors, such as one of inverted lists with 8-bit
-codes, is embedded anew.
+codes, is embedded anew. Changes are held in memory: a whole corpus is for ``build_index``.
 """
 
 from __future__ import annotations

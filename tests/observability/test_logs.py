@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from service.domain import DegradedReason
-from service.observability.events import Degraded, RequestFinished
+from service.observability.events import Degraded, IndexRefused, RequestFinished
 from service.observability.logs import LogObserver, configure
 
 
@@ -29,6 +29,14 @@ def test_a_degraded_answer_is_a_line_with_its_request_id(capsys: pytest.CaptureF
         "abc",
         "warning",
     )
+
+
+def test_a_refused_index_is_an_error_that_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("error", json_lines=True)
+    LogObserver().observe(IndexRefused("docs", "IndexCorrupt", "vectors.faiss is missing"))
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["index"], line["detail"]) == ("error", "docs", "vectors.faiss is missing")
 
 
 def test_quiet_levels_and_ordinary_requests_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ from service.observability.events import (
     Degraded,
     Event,
     IndexOpened,
+    IndexRefused,
+    IndexWithdrawn,
     Observers,
     RankingFinished,
     RefusalReason,
@@ -54,6 +56,13 @@ RANKING = RankingFinished("mini", "sliding", prompts=9, rounds=4, seconds=0.5, d
         (AdmissionChanged(900, 3, 5000.0), "onepass_admission_waiting", {}, 3),
         (AdmissionChanged(900, 3, 5000.0), "onepass_admission_tokens_per_second", {}, 5000),
         (IndexOpened("docs", "v1", 7), "onepass_index_documents", {"index": "docs"}, 7),
+        (IndexOpened("docs", "v1", 7), "onepass_index_opened_total", {"index": "docs"}, 1),
+        (
+            IndexRefused("docs", "IndexCorrupt", "bad"),
+            "onepass_index_refused_total",
+            {"index": "docs", "error": "IndexCorrupt"},
+            1,
+        ),
     ],
 )
 def test_an_event_becomes_a_sample(event: Event, sample: str, labels: dict[str, str], value: float) -> None:
@@ -64,3 +73,12 @@ def test_an_event_becomes_a_sample(event: Event, sample: str, labels: dict[str, 
     families = text_string_to_metric_families(observer.exposition().decode())
     samples = {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
     assert samples[sample, frozenset(labels.items())] == value
+
+
+def test_a_withdrawn_index_has_no_documents() -> None:
+    observer = PrometheusObserver()
+    observer.observe(IndexOpened("docs", "v1", 7))
+
+    observer.observe(IndexWithdrawn("docs"))
+
+    assert "onepass_index_documents{" not in observer.exposition().decode()
