@@ -21,6 +21,7 @@ from service.api.middleware import BodyLimit, RequestContext
 from service.api.routes import native
 from service.api.under_way import RequestLifetime, UnderWay
 from service.cache.answers import AnswerCache, Lifetimes
+from service.cache.memory import MemoryStore
 from service.deadline import Deadline
 from service.domain import RetrievalMode
 from service.engine.fake import FakeScorer
@@ -111,7 +112,7 @@ async def service(free: int = 1000, most: int = 10) -> AsyncIterator[Service]:
         default_profile="mini",
         reranking=Reranking(admission, overflow=Overflow.FIRST_STAGE, ladder=False),
         observer=heard,
-        answers=AnswerCache(None, Lifetimes(60), heard),
+        answers=AnswerCache(MemoryStore(1_000_000), Lifetimes(60), heard),
     )
     app = FastAPI()
     app.include_router(native.router(pipeline, LimitSettings(), RetrievalMode.HYBRID))
@@ -179,7 +180,7 @@ async def test_a_client_that_goes_while_it_waits_leaves_the_queue() -> None:
         tasks.start_soon(it.rerank)
         await it.scorer.reached.wait()
         async with anyio.create_task_group() as others:
-            others.start_soon(lambda: it.rerank(timeout_ms=60_000))
+            others.start_soon(lambda: it.rerank(query="wax"))
             await it.until(lambda: it.admission.waiting == 1)
             others.cancel_scope.cancel()
         await it.until(lambda: it.admission.waiting == 0)
