@@ -30,6 +30,8 @@ from loadtest.vllm_servers import free_port
 
 WORDS = ("read", "write", "list", "file", "csv", "path", "socket", "thread", "queue", "time", "date", "json")
 LOADS = (1, 2, 5, 10)
+KEPT_S = 2.0
+"""A connection is used again within so many seconds; the service closes idle ones after five."""
 PROBE_TIMES = 3
 """A recovered service answers within so many times the latency it had alone."""
 
@@ -67,33 +69,33 @@ class Client:
     def __init__(self, port: int, timeout_ms: int, body: dict[str, object]) -> None:
         self._port = port
         self._body = body | {"timeout_ms": timeout_ms, "return_documents": False}
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self) -> Answered:
         """Send a search that nobody has sent before, and tell what became of it."""
         query = " ".join(random.choices(WORDS, k=6)) + f" {random.randrange(10**9)}"
         body = json.dumps(self._body | {"query": query}).encode()
         began = time.perf_counter()
-        reader, writer = connection = await self._connected()
+        reader, writer = await self._connected()
         head = b"POST /v1/search HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         writer.write(head % len(body) + body)
         answer_head = await reader.readuntil(b"\r\n\r\n")
         length = int(answer_head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         answer = await reader.readexactly(length)
-        self._idle.append(connection)
+        self._idle.append((time.perf_counter(), reader, writer))
         return Answered(_kind(int(answer_head[9:12]), answer), time.perf_counter() - began)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
+            since, reader, writer = self._idle.pop()
+            if time.perf_counter() - since < KEPT_S:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection("127.0.0.1", self._port)
 
     def close(self) -> None:
         """Close all connections."""
-        for _, writer in self._idle:
+        for _, _, writer in self._idle:
             writer.close()
 
 
@@ -123,9 +125,13 @@ async def main() -> None:
         print(f"deadline {options.timeout_ms} ms; {options.seconds:g} s for each load\n\n{_HEADER}")
         loads = []
         for factor in LOADS:
-            loads.append(await _offer(client, pid, factor, factor * capacity, options.seconds))
-            print(_row(loads[-1], options.timeout_ms), flush=True)
-        print(f"\nrecovered {await _recovery(client, PROBE_TIMES * alone):.2f} s after the last load")
+            load, asked = await _offer(client, pid, factor, factor * capacity, options.seconds)
+            loads.append(load)
+            if factor == LOADS[-1]:  # while what was admitted is still under way
+                recovered = await _recovery(client, PROBE_TIMES * alone)
+            load.answers = list(await asyncio.gather(*asked))
+            print(_row(load, options.timeout_ms), flush=True)
+        print(f"\nrecovered {recovered:.2f} s after the last load")
         peak = max(load.rate("full") for load in loads)
         print(f"goodput at {LOADS[-1]}x: {loads[-1].rate('full') / peak:.0%} of the peak")
         client.close()
@@ -172,7 +178,9 @@ async def _closed_loop(client: Client, concurrency: int, seconds: float) -> list
     return taken
 
 
-async def _offer(client: Client, pid: int, factor: int, rate: float, seconds: float) -> Load:
+async def _offer(
+    client: Client, pid: int, factor: int, rate: float, seconds: float
+) -> tuple[Load, list[asyncio.Task[Answered]]]:
     """Requests at ``rate`` a second, whether or not they are answered."""
     load = Load(factor, rate, seconds)
     asked: list[asyncio.Task[Answered]] = []
@@ -182,11 +190,7 @@ async def _offer(client: Client, pid: int, factor: int, rate: float, seconds: fl
         await asyncio.sleep(at - time.perf_counter())
         asked.append(asyncio.create_task(client.ask()))
         load.peak_mb = max(load.peak_mb, resident_mb(pid))
-    if factor == LOADS[-1]:  # recovery is measured from here, with what was accepted still under way
-        load.answers = [task.result() for task in asked if task.done()]
-        return load
-    load.answers = list(await asyncio.gather(*asked))
-    return load
+    return load, asked
 
 
 async def _recovery(client: Client, quick: float) -> float:
