@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from service import __version__
 from service.admission.admission import Admission
 from service.api import errors as api_errors
+from service.api.dialects import Backend
 from service.api.hot_answers import HotAnswers
 from service.api.middleware import BodyLimit, RequestContext
-from service.api.routes import admin, native, operations, playground
+from service.api.model_names import ModelNames
+from service.api.routes import admin, cohere, infinity, native, operations, playground, tei, vllm, voyage
 from service.api.schemas.operations import IndexBody, ProfileBody
 from service.api.under_way import RequestLifetime, UnderWay
 from service.cache.answers import AnswerCache, Lifetimes
@@ -151,9 +153,12 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
         docs_url=None,  # both pages load scripts from elsewhere
         redoc_url=None,
     )
+    backend = _backend(settings, house.pipeline)
     app.include_router(
-        native.router(house.pipeline, settings.limits, settings.indexes.mode, settings.server.tenant_header)
+        native.router(backend, house.pipeline, settings.limits, settings.indexes.mode, settings.server.tenant_header)
     )
+    for dialect in (cohere, tei, voyage, infinity, vllm):
+        app.include_router(dialect.router(backend))
     app.include_router(
         operations.router(
             house.pipeline,
@@ -313,6 +318,12 @@ def _reranking(settings: Settings, observer: Observer) -> Reranking:
     capacity = (wanted.capacity_tokens or usual) if wanted.enabled else math.inf
     admission = Admission(capacity, observer)
     return Reranking(admission, overflow=wanted.overflow, ladder=wanted.enabled and wanted.ladder)
+
+
+def _backend(settings: Settings, pipeline: Pipeline) -> Backend:
+    wanted = settings.ranking
+    models = ModelNames(pipeline.rankers, wanted.aliases, default=wanted.profile, any_model=wanted.any_model)
+    return Backend(pipeline, settings.limits, models, tenant_header=settings.server.tenant_header)
 
 
 def _profile_names(settings: Settings) -> list[str]:

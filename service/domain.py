@@ -128,7 +128,7 @@ class Ranking:
     """An order over all candidates of a request.
 
     ``order`` holds every position of the candidate list exactly once, best first; ``scores`` is aligned with it,
-    strictly decreasing and in [0, 1].
+    strictly decreasing and in [0, 1]. ``prompt_tokens`` is what the model read for it.
     """
 
     order: tuple[int, ...]
@@ -138,6 +138,7 @@ class Ranking:
     strategy: str | None
     prompts: int = 0
     rounds: int = 0
+    prompt_tokens: int = 0
     degraded: DegradedReason | None = None
     degraded_step: DegradedStep | None = None
     readings: tuple[WindowReading, ...] = ()
@@ -145,11 +146,15 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class RerankOptions:
-    """How to rank: names are looked up by the pipeline, ``None`` means the configured default."""
+    """How to rank: names are looked up by the pipeline, ``None`` means the configured default.
+
+    ``passage_tokens`` is the most that is read of a passage where that is less than the profile's own budget.
+    """
 
     enabled: bool = True
     profile: str | None = None
     strategy: str | None = None
+    passage_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

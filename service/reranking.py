@@ -128,6 +128,7 @@ class _Work:
             deadline=self.deadline,
             tenant=self.request.tenant,
             depth=rung.depth,
+            passage_tokens=self.request.rerank.passage_tokens,
         )
         if rung.step is None:
             return outcome

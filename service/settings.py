@@ -138,6 +138,10 @@ class RankingSettings(Section):
     profile: str = Field("onepass-mini", description="profile used when a request names none")
     profiles: tuple[str, ...] = Field((), description="further profiles to serve beside the default")
     strategy: str | None = Field(None, description="strategy used when a request names none; else the profile's own")
+    aliases: dict[str, str] = Field(
+        {}, description="other names for profiles served, a JSON object, as clients send in `model`"
+    )
+    any_model: bool = Field(True, description="any other name in `model` means the default profile; false: 404")
     profiles_directory: Path | None = Field(None, description="folder with profile files of your own")
     models_directory: Path | None = Field(None, description="folder with models of your own, before the shipped ones")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -25,7 +26,11 @@ def rows() -> Iterator[SettingRow]:
         section = section_field.default
         assert isinstance(section, Section)  # noqa: S101  the tree has no other kind of branch
         for name, field in type(section).model_fields.items():
-            yield SettingRow(variable(section_name, name), _text(field.default), field.description or "")
+            yield SettingRow(
+                variable(section_name, name),
+                _text(field.default),
+                field.description or "",
+            )
 
 
 def markdown() -> str:
@@ -46,6 +51,8 @@ def _text(value: Any) -> str:
     match value:
         case None | () | "":
             return ""
+        case dict():
+            return json.dumps(value) if value else ""
         case bool():
             return str(value).lower()
         case Enum():

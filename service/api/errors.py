@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP statuses, and the one shape of an error body."""
+"""The one table from errors to HTTP statuses. What an error's body looks like is decided in ``error_shapes.py``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service import errors
+from service.api.error_shapes import ErrorResponse, Problem
 
 STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -31,15 +31,18 @@ STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
 }
 """Looked up along an error's class and its bases, nearest first."""
 
+DIALECT_TAGS = {"native", "cohere", "tei"}
+"""What validation puts into a field's path to tell which kind of body it took it for."""
+
 
 def status_of(error: errors.OnepassError) -> HTTPStatus:
     """The HTTP status that stands for ``error``."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def error_response(status: int, kind: str, message: str, field: str | None = None) -> JSONResponse:
-    """``{"error": {"type", "message", "field"}}``; ``field`` is null where no field is to blame."""
-    return JSONResponse({"error": {"type": kind, "message": message, "field": field}}, status)
+def error_response(status: int, kind: str, message: str, field: str | None = None) -> ErrorResponse:
+    """An error in the shape of the path it answers; ``field`` is null where no field is to blame."""
+    return ErrorResponse(Problem(status, kind, message, field))
 
 
 def response_to(error: errors.OnepassError) -> JSONResponse:
@@ -59,12 +62,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-async def _ours(_request: Request, error: Exception) -> JSONResponse:
+async def _ours(_request: Request, error: Exception) -> ErrorResponse:
     assert isinstance(error, errors.OnepassError)  # noqa: S101  registered for this class alone
     return response_to(error)
 
 
-async def _validation(_request: Request, error: Exception) -> JSONResponse:
+async def _validation(_request: Request, error: Exception) -> ErrorResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
     first: dict[str, Any] = error.errors()[0]
     field = field_path(first["loc"])
@@ -74,7 +77,7 @@ async def _validation(_request: Request, error: Exception) -> JSONResponse:
     return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{field}: {first['msg']}", field)
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(_request: Request, error: Exception) -> ErrorResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
     kind = _snake(HTTPStatus(error.status_code).phrase.title().replace(" ", ""))
     response = error_response(error.status_code, kind, str(error.detail))
@@ -85,6 +88,8 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
 def field_path(location: Sequence[str | int]) -> str:
     """A field as the caller spelt it: ``("body", "documents", 3, "text")`` is ``documents[3].text``."""
     path = ""
+    if location[1:2] and location[1] in DIALECT_TAGS:
+        location = (location[0], *location[2:])
     for part in location[1:] or location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.headers import server_timing
 from service.api.middleware import REQUEST_ID, replay, request_id
-from service.domain import CacheState
+from service.domain import CacheState, Timings
 from service.observability.events import CacheAsked, Observer, RequestFinished
 
 PATHS = frozenset({"/v1/search", "/v1/rerank"})
@@ -103,6 +104,7 @@ class HotAnswers:
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (REQUEST_ID.encode(), request.encode()),
+            (b"server-timing", server_timing(Timings(0.0, 0.0, 0.0, total)).encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

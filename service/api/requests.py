@@ -26,7 +26,7 @@ def search_request(
     Raises:
         InvalidInput, InputTooLarge: naming the field.
     """
-    _check_query(body.query, limits)
+    check_query(body.query, limits)
     _check_size("top_k", body.top_k, limits.candidates)
     _check_size("candidates", body.candidates, limits.candidates)
     return SearchRequest(
@@ -56,12 +56,10 @@ def rerank_request(
     Raises:
         InvalidInput, InputTooLarge: naming the field.
     """
-    _check_query(body.query, limits)
-    if not body.documents:
-        raise InvalidInput("give at least one document", field="documents")
-    _check_size("documents", len(body.documents), limits.documents)
+    check_query(body.query, limits)
     documents = tuple(_document(document, position) for position, document in enumerate(body.documents))
-    _check_documents(documents, limits)
+    check_documents(documents, limits)
+    _check_identifiers(documents)
     return RerankRequest(
         query=body.query,
         documents=documents,
@@ -94,11 +92,30 @@ def cache_policy(headers: Mapping[str, str]) -> CachePolicy:
     return next((policy for policy in wanted if policy.value in directives), CachePolicy.USE)
 
 
-def _check_query(query: str, limits: LimitSettings) -> None:
+def check_query(query: str, limits: LimitSettings, field: str = "query") -> None:
+    """Hold a query to its limits.
+
+    Raises:
+        InvalidInput, InputTooLarge: naming ``field``.
+    """
     if not query.replace("\0", " ").strip():
-        raise InvalidInput("the query is empty", field="query")
+        raise InvalidInput("the query is empty", field=field)
     if len(query) > limits.query_chars:
-        raise InputTooLarge(f"the query has {len(query)} characters; {limits.query_chars} are allowed", field="query")
+        raise InputTooLarge(f"the query has {len(query)} characters; {limits.query_chars} are allowed", field=field)
+
+
+def check_documents(documents: Sequence[Document], limits: LimitSettings, field: str = "documents") -> None:
+    """Hold the documents of a request, and their number, to the limits.
+
+    Raises:
+        InvalidInput, InputTooLarge: naming ``field``, or the text in it that is to blame.
+    """
+    if not documents:
+        raise InvalidInput("give at least one document", field=field)
+    _check_size(field, len(documents), limits.documents)
+    for position, document in enumerate(documents):
+        characters = len(document.title) + len(document.text)
+        _check_size(f"{field}[{position}].text", characters, limits.document_chars)
 
 
 def _check_size(field: str, size: int, limit: int) -> None:
@@ -106,7 +123,7 @@ def _check_size(field: str, size: int, limit: int) -> None:
         raise InputTooLarge(f"{field}: {size} are asked for; {limit} are allowed", field=field)
 
 
-def _check_documents(documents: Sequence[Document], limits: LimitSettings) -> None:
+def _check_identifiers(documents: Sequence[Document]) -> None:
     seen: dict[str, int] = {}
     for position, document in enumerate(documents):
         first = seen.setdefault(document.id, position)
@@ -114,7 +131,6 @@ def _check_documents(documents: Sequence[Document], limits: LimitSettings) -> No
             raise InvalidInput(
                 f"documents[{position}] has the id of documents[{first}]", field=f"documents[{position}].id"
             )
-        _check_size(f"documents[{position}].text", len(document.title) + len(document.text), limits.document_chars)
 
 
 def _document(body: str | native.DocumentBody, position: int) -> Document:

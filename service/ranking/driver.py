@@ -27,11 +27,15 @@ ReadScores = Callable[[LabelLogits], LabelLogits]
 
 @dataclass(frozen=True, slots=True)
 class PlanRun:
-    """What came of a plan: the final order, or the best one known when ``error`` stopped it."""
+    """What came of a plan: the final order, or the best one known when ``error`` stopped it.
+
+    ``prompt_tokens`` counts the tokens of all prompts that were answered.
+    """
 
     order: Order
     readings: tuple[WindowReading, ...]
     rounds: int
+    prompt_tokens: int = 0
     error: DeadlineExceeded | EngineError | None = None
 
     @property
@@ -49,30 +53,37 @@ async def drive(
     """
     deadline = deadline.sooner(RESERVE_S)
     readings: list[WindowReading] = []
-    rounds = 0
+    rounds = prompt_tokens = 0
     with closing(plan):
         try:
             step = next(plan)
             while True:
                 try:
-                    logits = await _ask(step, make_prompts, scorer, deadline)
+                    logits, asked = await _ask(step, make_prompts, scorer, deadline)
                 except (DeadlineExceeded, EngineError) as error:
-                    return PlanRun(step.best, tuple(readings), rounds, error)
+                    return PlanRun(step.best, tuple(readings), rounds, prompt_tokens, error)
                 rounds += 1
+                prompt_tokens += asked
                 scores = [read(values) for values in logits]
                 answered = zip(step.windows, scores, strict=True)
                 readings.extend(WindowReading(rounds, window, values) for window, values in answered)
                 step = plan.send(scores)
         except StopIteration as finished:
-            return PlanRun(finished.value, tuple(readings), rounds)
+            return PlanRun(finished.value, tuple(readings), rounds, prompt_tokens)
 
 
-async def _ask(step: Round, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline) -> list[LabelLogits]:
-    """The logits of a round's windows, with the deadline held even where the engine overlooks it."""
+async def _ask(
+    step: Round, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline
+) -> tuple[list[LabelLogits], int]:
+    """The logits of a round's windows and how many tokens their prompts have.
+
+    The deadline holds even where the engine overlooks it.
+    """
     deadline.check("the next round of windows")
     limit = None if math.isinf(deadline.at) else deadline.remaining
     try:
         with anyio.fail_after(limit):
-            return await scorer.score(await make_prompts(step.windows), deadline)
+            prompts = await make_prompts(step.windows)
+            return await scorer.score(prompts, deadline), sum(len(prompt.token_ids) for prompt in prompts)
     except TimeoutError:
         raise DeadlineExceeded("the time ran out while windows were read") from None

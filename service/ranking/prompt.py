@@ -68,9 +68,13 @@ class PromptBuilder:
 
     def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
         """Neutralised ids of each document's title and text, at most ``passage_tokens`` of them."""
-        texts = [f"{document.title} {document.text}".strip() for document in documents]
-        found = self._encoder.untrusted(texts, self.profile.passage_tokens, lead=self._leads[Place.TEXT])
-        return [PassageTokens(self.encoding, ids) for ids in found]
+        return [PassageTokens(self.encoding, ids) for ids in self._encode(documents, self.profile.passage_tokens)]
+
+    def overlong(self, documents: Sequence[Document]) -> int | None:
+        """Position of the first document that ``encode`` would cut; ``None`` where each is read to its end."""
+        budget = self.profile.passage_tokens
+        found = self._encode(documents, budget + 1)
+        return next((position for position, ids in enumerate(found) if len(ids) > budget), None)
 
     def query_ids(self, query: str) -> TokenIds:
         """Neutralised ids of the query, at most ``query_tokens`` of them; once is enough for a request."""
@@ -99,6 +103,10 @@ class PromptBuilder:
     def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
         """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
         return self._frames[passages].tokens(query_tokens) + self._label_tokens(passages)
+
+    def _encode(self, documents: Sequence[Document], budget: int) -> list[TokenIds]:
+        texts = [f"{document.title} {document.text}".strip() for document in documents]
+        return self._encoder.untrusted(texts, budget, lead=self._leads[Place.TEXT])
 
     def _alone(self, passages: Sequence[TokenIds]) -> tuple[TokenIds, ...]:
         """Passages as they are embedded on their own."""

@@ -78,10 +78,12 @@ class Ranker:
         deadline: Deadline,
         tenant: str | None = None,
         depth: int | None = None,
+        passage_tokens: int | None = None,
     ) -> Outcome:
         """An order over all candidates whose best ``top_k`` the strategy sees to.
 
-        With ``depth``, only so many of the first are ranked; the others stay behind them as they were.
+        With ``depth``, only so many of the first are ranked; the others stay behind them as they were. With
+        ``passage_tokens``, no more than so many of a passage are read.
 
         A deadline or an engine failure does not raise: the best order known so far comes back, marked with the reason.
 
@@ -93,7 +95,7 @@ class Ranker:
         count = len(candidates)
         ranked = count if depth is None else min(depth, count)
         plan = self._strategy(name)(ranked, self._options(top_k))
-        source = _PromptSource(self.builder, query, candidates, tenant)
+        source = _PromptSource(self.builder, query, candidates, tenant, passage_tokens)
         reading = self.profile.reading
         run = await drive(plan, source.prompts, self.scorer, deadline, read=reading.scores)
         order = (*run.order, *range(ranked, count))
@@ -105,6 +107,7 @@ class Ranker:
             strategy=name,
             prompts=run.prompts,
             rounds=run.rounds,
+            prompt_tokens=run.prompt_tokens,
             degraded=None if run.error is None else degraded_reason(run.error),
             readings=run.readings,
         )
@@ -148,14 +151,22 @@ def degraded_reason(error: DeadlineExceeded | EngineError) -> DegradedReason:
 class _PromptSource:
     """Prompts of one request. An index gives its candidates token ids; the others' are made when needed."""
 
-    def __init__(self, builder: PromptBuilder, query: str, candidates: Sequence[Candidate], tenant: str | None) -> None:
+    def __init__(
+        self,
+        builder: PromptBuilder,
+        query: str,
+        candidates: Sequence[Candidate],
+        tenant: str | None,
+        passage_tokens: int | None,
+    ) -> None:
         self._builder = builder
         self._query = query
         self._tenant = tenant
+        self._passage_tokens = passage_tokens
         self._candidates = candidates
         self._query_ids: TokenIds | None = None
         self._passages = {
-            position: candidate.tokens.ids
+            position: candidate.tokens.ids[:passage_tokens]
             for position, candidate in enumerate(candidates)
             if candidate.tokens is not None and candidate.tokens.encoding == builder.encoding
         }
@@ -171,7 +182,7 @@ class _PromptSource:
 
     def _tokenise(self, positions: Sequence[int]) -> None:
         tokens = self._builder.encode([self._candidates[position].document for position in positions])
-        self._passages.update(zip(positions, (each.ids for each in tokens), strict=True))
+        self._passages.update(zip(positions, (each.ids[: self._passage_tokens] for each in tokens), strict=True))
 
     def _query_tokens(self) -> TokenIds:
         if self._query_ids is None:

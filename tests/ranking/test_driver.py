@@ -40,6 +40,7 @@ async def test_a_plan_is_followed_to_its_end() -> None:
     run = await drive(sliding(COUNT, PlanOptions()), prompts, BACKWARDS, Deadline.never())
     assert run.order[:10] == tuple(range(49, 39, -1))
     assert (run.error, run.prompts, run.rounds) == (None, 4, 4)
+    assert run.prompt_tokens == 4 * 20 * 2
     assert [reading.round for reading in run.readings] == [1, 2, 3, 4]
     assert run.readings[0].window == tuple(range(30, 50))
     assert run.readings[0].logits == tuple(float(1000 + candidate) for candidate in range(30, 50))

@@ -53,6 +53,12 @@ def test_passages_and_query_are_cut_to_their_budgets(builder: PromptBuilder) -> 
     )
 
 
+def test_a_passage_that_would_be_cut_is_found(builder: PromptBuilder) -> None:
+    fits, overlong = Document("1", "the " * 8), Document("2", "the " * 8, title="how")
+    assert builder.overlong([fits, fits]) is None
+    assert builder.overlong([fits, overlong, fits]) == 1
+
+
 def test_a_title_stands_before_its_text(builder: PromptBuilder) -> None:
     (tokens,) = builder.encode([Document("1", "to read", title="how")])
     assert spelt(builder, tokens.ids) == "how to read"

@@ -57,6 +57,19 @@ async def test_the_order_is_the_engines(builder: PromptBuilder) -> None:
     assert outcome.ranking.readings[0].logits == (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 
 
+@pytest.mark.parametrize("from_index", [False, True])
+async def test_no_more_of_a_passage_is_read_than_asked_for(builder: PromptBuilder, from_index: bool) -> None:
+    found = [Candidate(Document(str(i), "the " * i), rank=i + 1, score=1.0) for i in range(6)]
+    if from_index:
+        found = tokenised(builder, found, builder.encoding)
+    longest_first = FakeScorer(relevance=lambda passage: float(len(passage)))
+    outcome = await Ranker(builder, longest_first).rank(
+        "q", found, strategy=None, top_k=3, deadline=Deadline.never(), passage_tokens=2
+    )
+    assert outcome.ranking.readings[0].logits == (0.0, 1.0, 2.0, 2.0, 2.0, 2.0)
+    assert outcome.ranking.prompt_tokens > 0
+
+
 async def test_the_profiles_strategy_then_the_configured_one_then_the_requests(builder: PromptBuilder) -> None:
     async def used(configured: str | None, asked: str | None) -> str | None:
         ranker = Ranker(builder, FakeScorer(), strategy=configured)

@@ -1,14 +1,19 @@
-"""``/v1/search`` and ``/v1/rerank``."""
+"""``/v1/search`` and ``/v1/rerank``, the latter shared with clients of Cohere, Jina and vLLM."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Discriminator, Tag
 
 from service.api import examples
+from service.api.dialects import Backend
+from service.api.headers import answer_headers
 from service.api.requests import cache_policy, rerank_request, search_request, tenant_of
-from service.api.schemas import native
+from service.api.routes.cohere import respond
+from service.api.schemas import cohere, native
 from service.api.serialise import rerank_answer, search_answer
 from service.domain import RetrievalMode
 from service.pipeline import Pipeline
@@ -30,28 +35,48 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_FOREIGN = cohere.RerankBody.model_fields.keys() - native.RerankBody.model_fields.keys()
+
+
+def _dialect(body: Any) -> str:
+    """A body with a field that only the other dialects have, as ``model``, is theirs; any other is ours."""
+    return "cohere" if isinstance(body, dict) and not _FOREIGN.isdisjoint(body) else "native"
+
+
+RerankBody = Annotated[
+    Annotated[native.RerankBody, Tag("native")] | Annotated[cohere.RerankBody, Tag("cohere")], Discriminator(_dialect)
+]
+
+
 def router(
-    pipeline: Pipeline, limits: LimitSettings, mode: RetrievalMode, tenant_header: str | None = None
+    backend: Backend, pipeline: Pipeline, limits: LimitSettings, mode: RetrievalMode, tenant_header: str | None = None
 ) -> APIRouter:
-    """The two endpoints over ``pipeline``; ``mode`` is the first stage of requests that name none."""
+    """The two endpoints; ``mode`` is the first stage of requests that name none, ``backend`` serves other dialects."""
     routes = APIRouter(prefix="/v1", tags=["ranking"], responses=ERRORS)
 
     @routes.post("/search", summary="Find passages in an index and rank them")
     async def search(
-        request: Request, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
+        request: Request, response: Response, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
     ) -> native.SearchAnswer:
         tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
         answer = await pipeline.search(search_request(body, limits, mode, tenant=tenant, cache=cache))
         request.state.lasting = answer.lasting
+        response.headers.update(answer_headers(answer))
         return search_answer(answer, body, request.state.request_id)
 
-    @routes.post("/rerank", summary="Rank documents of your own")
+    @routes.post(
+        "/rerank", summary="Rank documents of your own", response_model=native.RerankAnswer | cohere.RerankAnswer
+    )
     async def rerank(
-        request: Request, body: Annotated[native.RerankBody, Body(openapi_examples=examples.RERANK)]
-    ) -> native.RerankAnswer:
+        request: Request, response: Response, body: Annotated[RerankBody, Body(openapi_examples=examples.RERANK)]
+    ) -> native.RerankAnswer | JSONResponse:
+        """A body with `model`, or another field that only they have, is answered as Cohere, Jina and vLLM do."""
+        if isinstance(body, cohere.RerankBody):
+            return await respond(backend, body, request, version="1")
         tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
         answer = await pipeline.rerank(rerank_request(body, limits, tenant=tenant, cache=cache))
         request.state.lasting = answer.lasting
+        response.headers.update(answer_headers(answer))
         return rerank_answer(answer, body, request.state.request_id)
 
     return routes

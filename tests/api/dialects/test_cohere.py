@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.dialects.requests import ASKED, BEST, COHERE, OBJECTS, QUERY, TEXTS, Sent
+
+PATHS = pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
+
+
+def rerank(service: httpx.Client, path: str = "/v2/rerank", **body: Any) -> dict[str, Any]:
+    response = service.post(path, json=ASKED | {"model": "rerank-v3.5"} | body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+@pytest.mark.parametrize("sent", COHERE, ids=str)
+def test_what_clients_send_is_answered_in_the_form_they_read(service: httpx.Client, sent: Sent) -> None:
+    response = service.post(sent.path, json=sent.body)
+
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    scores = [result["relevance_score"] for result in answer["results"]]
+    assert len(scores) == sent.results
+    assert answer["results"][0]["index"] == BEST
+    assert all(0 < score < 1 for score in scores)
+    assert scores == sorted(set(scores), reverse=True)
+    assert answer["id"] == response.headers["x-request-id"]
+    assert answer["model"] == "onepass-mini"
+
+
+@PATHS
+def test_the_whole_answer(service: httpx.Client, path: str) -> None:
+    answer = rerank(service, path, documents=[TEXTS[0], TEXTS[2]], return_documents=True)
+
+    tokens = answer["usage"]["total_tokens"]
+    assert answer | {"id": "", "results": []} == {
+        "id": "",
+        "model": "onepass-mini",
+        "results": [],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "meta": {
+            "api_version": {"version": "2" if path == "/v2/rerank" else "1"},
+            "billed_units": {"search_units": 1},
+            "tokens": {"input_tokens": tokens},
+        },
+    }
+    assert tokens > 20
+    assert [set(result) for result in answer["results"]] == [{"index", "relevance_score", "document"}] * 2
+    assert answer["results"][0]["document"] == {"text": TEXTS[2]}
+
+
+def test_without_wish_for_them_no_documents_come_back(service: httpx.Client) -> None:
+    assert all("document" not in result for result in rerank(service)["results"])
+
+
+def test_tokens_are_those_that_the_model_read(service: httpx.Client) -> None:
+    few, many = rerank(service), rerank(service, documents=[*TEXTS, "word " * 50])
+
+    assert many["usage"]["total_tokens"] - few["usage"]["total_tokens"] >= 50
+
+
+def test_scores_are_the_same_at_every_call(service: httpx.Client) -> None:
+    first = rerank(service)["results"]
+    rerank(service, query="something else")
+
+    assert rerank(service)["results"] == first
+
+
+def test_fewer_tokens_of_a_document_are_read_when_asked(service: httpx.Client) -> None:
+    full, cut = rerank(service), rerank(service, max_tokens_per_doc=2)
+
+    assert cut["usage"]["total_tokens"] < full["usage"]["total_tokens"]
+    assert rerank(service, max_tokens_per_doc=4096)["results"] == full["results"]
+
+
+def test_the_fields_to_read_are_read_in_their_order(service: httpx.Client) -> None:
+    answer = rerank(service, documents=OBJECTS, rank_fields=["body"], return_documents=True)
+
+    assert answer["results"][0]["document"] == OBJECTS[BEST]
+    texts = rerank(service, documents=[f"body: {text}\n" for text in TEXTS])
+    assert [r["relevance_score"] for r in texts["results"]] == [r["relevance_score"] for r in answer["results"]]
+
+
+def test_objects_without_fields_to_read_are_read_by_their_text(service: httpx.Client) -> None:
+    answer = rerank(service, documents=[{"text": text} for text in TEXTS])
+
+    assert answer["results"] == rerank(service)["results"]
+
+
+REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
+    ("no query", {"query": ""}, 422, "query"),
+    ("no documents", {"documents": []}, 422, "documents"),
+    ("too many documents", {"documents": ["d"] * 51}, 413, "documents"),
+    ("a long document", {"documents": ["d", "x" * 5001]}, 413, "documents[1].text"),
+    ("a long query", {"query": "x" * 40_000}, 413, "query"),
+    ("top_n of 0", {"top_n": 0}, 422, "top_n"),
+    ("an object without text", {"documents": [{"body": "b"}]}, 422, "documents[0].text"),
+    ("none of the fields", {"documents": ["d", {"a": "b"}], "rank_fields": ["c"]}, 422, "documents[1]"),
+    ("a priority", {"priority": 5}, 422, "priority"),
+    ("an instruction", {"instruction": "prefer the new"}, 422, "instruction"),
+    ("tokens of a query", {"max_tokens_per_query": 5}, 422, "max_tokens_per_query"),
+    ("tokens of a prompt", {"truncate_prompt_tokens": 5}, 422, "truncate_prompt_tokens"),
+    ("the other side", {"truncation_side": "left"}, 422, "truncation_side"),
+    ("a field of nobody", {"temperature": 1}, 422, "temperature"),
+    ("a text that would be cut", {"documents": ["d", "word " * 300], "truncation": False}, 413, "documents[1]"),
+]
+
+
+@PATHS
+@pytest.mark.parametrize(("body", "status", "field"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_cannot_be_done_is_refused_by_name(
+    service: httpx.Client, path: str, body: dict[str, Any], status: int, field: str
+) -> None:
+    response = service.post(path, json=ASKED | {"model": "m"} | body)
+
+    assert response.status_code == status, response.text
+    told = response.json()
+    assert told["message"] == told["detail"]
+    if path == "/v1/rerank":
+        assert told["error"]["field"] == field
+    else:
+        assert told["field"] == field
+        assert told["error"] == told["message"]
+        assert told["error_type"] == "Validation"
+
+
+@PATHS
+def test_names_are_known_or_not_found(strict: httpx.Client, path: str) -> None:
+    for name in ("rerank-v3.5", "onepass-mini"):
+        assert rerank(strict, path, model=name)["model"] == "onepass-mini"
+    response = strict.post(path, json=ASKED | {"model": "rerank-9"})
+    assert response.status_code == 404
+    assert "onepass-mini, rerank-v3.5" in response.json()["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"'])
+@PATHS
+def test_a_body_that_is_no_request_is_refused(service: httpx.Client, path: str, body: bytes) -> None:
+    response = service.post(path, content=body, headers={"Content-Type": "application/json"})
+
+    assert response.status_code in {400, 422}
+    assert response.json()["message"]
+
+
+def test_a_body_without_foreign_fields_is_our_own(service: httpx.Client) -> None:
+    answer = service.post("/v1/rerank", json=ASKED | {"top_n": 1, "return_documents": True}).json()
+    assert set(answer) == {"id", "query", "results", "rerank", "timings_ms"}
+
+    refused = service.post("/v1/rerank", json={"query": QUERY, "documents": TEXTS, "top_n": "2"}).json()
+    assert refused["error"]["field"] == "top_n"
+
+
+def test_our_own_fields_are_refused_beside_foreign_ones(service: httpx.Client) -> None:
+    refused = service.post("/v1/rerank", json=ASKED | {"model": "m", "timeout_ms": 9})
+
+    assert refused.status_code == 422
+    assert refused.json()["error"]["field"] == "timeout_ms"
