@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from service import __version__
 from service.admission.admission import Admission
 from service.api import errors as api_errors
+from service.api.auth import Authentication
 from service.api.dialects import Backend
+from service.api.headers import ACCEPTED, EXPOSED
 from service.api.hot_answers import HotAnswers
+from service.api.keys import KeyRing
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.model_names import ModelNames
 from service.api.routes import admin, cohere, infinity, native, operations, playground, tei, vllm, voyage
@@ -54,7 +58,7 @@ from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOption
 from service.retrieval.index_catalogue import IndexCatalogue
 from service.retrieval.live_index import LiveIndex
 from service.retrieval.local_first_stage import Options
-from service.settings import CacheKind, EmbedderKind, EngineKind, Settings, load
+from service.settings import CacheKind, EmbedderKind, EngineKind, ServerSettings, Settings, load
 
 CAPACITY_TOKENS = 4_096
 """Under way at once where one forward pass follows the other: two or three lists of 20, so that the engine has always a
@@ -178,6 +182,7 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
     api_errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
     app.add_middleware(RequestLifetime, under_way=under_way, observer=house.observers)
+    _guard(app, settings.server, house.observers.observe)
     app.add_middleware(RequestContext, observer=house.observers)
     if settings.cache.kind is not CacheKind.OFF and settings.cache.hot_s:
         app.add_middleware(
@@ -188,6 +193,20 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
             observer=house.observers,
         )
     return app
+
+
+def _guard(app: FastAPI, settings: ServerSettings, notify: Notify) -> None:
+    """Ask callers for a key and let pages of other origins in, each where the settings say so."""
+    if settings.api_keys_file is not None:
+        app.add_middleware(Authentication, keys=KeyRing(settings.api_keys_file, notify))
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=ACCEPTED,
+            expose_headers=EXPOSED,
+        )
 
 
 def build_embedder(settings: Settings) -> Embedder:

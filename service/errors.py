@@ -4,7 +4,10 @@
     |-- RequestError                 the caller's fault; names the field
     |   |-- InvalidInput             a value that cannot be used
     |   |-- InputTooLarge            a size above its stated limit
-    |   `-- NotFound                 an index, profile or strategy of that name does not exist
+    |   |-- NotFound                 an index, profile or strategy of that name does not exist
+    |   |-- Unauthenticated          no API key, or one that is not known
+    |   |-- Forbidden                something that the API key does not allow
+    |   `-- RateLimited              more than the API key allows: another try later succeeds
     |-- DeadlineExceeded             the time given ran out
     |-- Overloaded                   more is under way than can be done in time: another try later may succeed
     |-- ShuttingDown                 the service ends: another try elsewhere may succeed
@@ -52,6 +55,22 @@ class InputTooLarge(RequestError):
 
 class NotFound(RequestError):
     """A name that does not exist here."""
+
+
+class Unauthenticated(RequestError):
+    """No API key, or one that is not known."""
+
+
+class Forbidden(RequestError):
+    """Something that the API key does not allow."""
+
+
+class RateLimited(RequestError):
+    """More than the API key allows; in ``retry_after_s`` seconds it allows another request."""
+
+    def __init__(self, message: str, *, field: str = "Authorization", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(OnepassError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain import RetrievalMode
@@ -62,6 +63,20 @@ class ServerSettings(Section):
     admin_key: SecretStr | None = Field(
         None, min_length=1, description="bearer token of the endpoints that change what is served; else there are none"
     )
+    api_keys_file: Path | None = Field(
+        None, description="file of API keys, see `onepass keys new`; without one, anybody may ask"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description='origins whose pages may call, a JSON list such as ["https://example.org"], or ["*"]'
+    )
+    tls_certificate: Path | None = Field(None, description="file of the TLS certificate and its chain, as PEM")
+    tls_key: Path | None = Field(None, description="file of the certificate's private key, as PEM")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
+        return self
 
 
 class IndexSettings(Section):

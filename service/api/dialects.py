@@ -14,9 +14,10 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from service.api.auth import asking_tenant
 from service.api.headers import answer_headers
 from service.api.model_names import ModelNames
-from service.api.requests import check_documents, check_query, tenant_of, cache_policy
+from service.api.requests import cache_policy, check_documents, check_query
 from service.domain import Answer, Document, RerankOptions, RerankRequest
 from service.errors import InputTooLarge
 from service.pipeline import Pipeline
@@ -72,7 +73,7 @@ class Backend:
                 timeout_ms=self.limits.timeout_ms,
                 top_n=asked.top_n,
                 rerank=RerankOptions(profile=profile, passage_tokens=asked.passage_tokens),
-                tenant=tenant_of(http.headers, self._tenant_header),
+                tenant=asking_tenant(http, self._tenant_header),
                 cache=cache_policy(http.headers),
             )
         )

@@ -18,6 +18,9 @@ STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InputTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.NotCached: HTTPStatus.GATEWAY_TIMEOUT,  # RFC 9111, section 5.2.1.7
     errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
@@ -45,13 +48,15 @@ def error_response(status: int, kind: str, message: str, field: str | None = Non
     return ErrorResponse(Problem(status, kind, message, field))
 
 
-def response_to(error: errors.OnepassError) -> JSONResponse:
-    """``error`` as its status, the one shape, and the headers that say when to come back."""
+def response_to(error: errors.OnepassError) -> ErrorResponse:
+    """``error`` with its status, and the headers that say what to do about it."""
     field = error.field if isinstance(error, errors.RequestError) else None
     response = error_response(status_of(error), _snake(type(error).__name__), str(error), field)
-    if isinstance(error, errors.Overloaded):
+    if isinstance(error, errors.Overloaded | errors.RateLimited):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
         response.headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
+    if isinstance(error, errors.Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from service.domain import Answer, Timings
 
+ACCEPTED = ("authorization", "content-type", "x-api-key", "x-request-id")
+"""What a page of another origin may send."""
+
 EXPOSED = ("x-request-id", "server-timing", "x-onepass-degraded", "retry-after", "retry-after-ms")
 """What a page of another origin may read."""
 

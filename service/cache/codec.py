@@ -35,14 +35,8 @@ def encode(key: str, answer: Answer, *, documents: bool) -> bytes:
         "results": [[each.rank, each.score, each.index] for each in answer.results],
         "order": ranking.order,
         "scores": ranking.scores,
-        "ranked": [
-            ranking.profile,
-            ranking.model,
-            ranking.strategy,
-            ranking.prompts,
-            ranking.rounds,
-            ranking.prompt_tokens,
-        ],
+        "ranked": [ranking.profile, ranking.model, ranking.strategy],
+        "cost": [ranking.prompts, ranking.rounds, ranking.prompt_tokens],
         "readings": [[each.round, each.window, each.logits] for each in ranking.readings],
     }
     packed = zlib.compress(json.dumps(body, separators=(",", ":")).encode(), _LEVEL)
@@ -76,7 +70,8 @@ def _unpacked(packed: bytes) -> bytes:
 def _answer(body: dict[str, Any], given: Sequence[Candidate] | None) -> Answer:
     kept = body["candidates"]
     candidates = tuple(given or ()) if kept is None else tuple(_candidate(*each) for each in kept)
-    profile, model, strategy, prompts, rounds, prompt_tokens = body["ranked"]
+    profile, model, strategy = body["ranked"]
+    prompts, rounds, prompt_tokens = body["cost"]
     return Answer(
         results=tuple(Result(rank, score, index, candidates[index]) for rank, score, index in body["results"]),
         candidates=candidates,

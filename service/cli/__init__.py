@@ -1,4 +1,4 @@
-"""The command line: ``onepass serve | index | search | evaluate | profiles | settings``."""
+"""The command line: ``onepass serve | index | search | evaluate | profiles | keys | settings``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import evaluate, index, profiles, search, serve, settings
+from service.cli import evaluate, index, keys, profiles, search, serve, settings
 from service.cli.console import OUT, Commands
 from service.observability.logs import configure
 
@@ -23,6 +23,7 @@ app.add_typer(index.app, name="index")
 app.command()(search.search)
 app.command()(evaluate.evaluate)
 app.add_typer(profiles.app, name="profiles")
+app.add_typer(keys.app, name="keys")
 app.command()(settings.settings)
 
 

@@ -35,6 +35,8 @@ def serve(
         log_level=settings.logs.level,
         access_log=False,
         server_header=False,
+        ssl_certfile=settings.server.tls_certificate,
+        ssl_keyfile=settings.server.tls_key,
     )
     server = DrainingServer(config, under_way, settings.server)
     with suppress(KeyboardInterrupt):

@@ -123,6 +123,20 @@ class CacheFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysLoaded:
+    """The file of API keys had changed and was read again."""
+
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRefused:
+    """The file of API keys had changed and cannot be used; the keys stay as they were."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaUp:
     """A model server was admitted, for the first time or again."""
 
@@ -170,6 +184,8 @@ Event = (
     | IndexWithdrawn
     | CacheAsked
     | CacheFailed
+    | KeysLoaded
+    | KeysRefused
     | ReplicaUp
     | ReplicaDown
     | AttemptFailed

@@ -14,6 +14,8 @@ from service.observability.events import (
     IndexOpened,
     IndexRefused,
     IndexWithdrawn,
+    KeysLoaded,
+    KeysRefused,
     ReplicaDown,
     ReplicaUp,
     RequestFinished,
@@ -60,6 +62,10 @@ class LogObserver:
                 self._log.error("index refused", index=event.name, error=event.error, detail=event.detail)
             case IndexWithdrawn():
                 self._log.warning("index withdrawn", index=event.name)
+            case KeysLoaded():
+                self._log.info("API keys read again", keys=event.keys)
+            case KeysRefused():
+                self._log.error("API keys stay as they were", reason=event.reason)
             case RequestFinished() if event.status >= 500:  # noqa: PLR2004  the server's own errors begin there
                 self._log.error("request failed", route=event.route, status=event.status)
             case _:

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from service.domain import DegradedReason
-from service.observability.events import Degraded, IndexRefused, RequestFinished
+from service.observability.events import Degraded, IndexRefused, KeysLoaded, KeysRefused, RequestFinished
 from service.observability.logs import LogObserver, configure
 
 
@@ -37,6 +37,16 @@ def test_a_refused_index_is_an_error_that_says_why(capsys: pytest.CaptureFixture
 
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["index"], line["detail"]) == ("error", "docs", "vectors.faiss is missing")
+
+
+def test_keys_that_could_not_be_read_again_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", json_lines=True)
+    LogObserver().observe(KeysLoaded(2))
+    LogObserver().observe(KeysRefused("line 3"))
+
+    loaded, refused = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (loaded["level"], loaded["keys"]) == ("info", 2)
+    assert (refused["level"], refused["reason"]) == ("error", "line 3")
 
 
 def test_quiet_levels_and_ordinary_requests_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:

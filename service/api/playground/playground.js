@@ -10,8 +10,18 @@ function element(tag, text, className) {
   return made;
 }
 
+// Kept for as long as the page is open, and nowhere else.
+function withKey(headers) {
+  const key = $("key").value.trim();
+  return key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
+}
+
 async function get(path) {
-  const response = await fetch(path);
+  const response = await fetch(path, { headers: withKey({}) });
+  if (response.status === 401) {
+    $("keyed").hidden = false;
+    throw new Error("give an API key");
+  }
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
   return response.json();
 }
@@ -37,7 +47,7 @@ async function prepare() {
   fill($("index"), indexes.map((i) => i.name), indexes.find((i) => i.default)?.name);
   fill($("profile"), profiles.map((p) => p.name), profiles.find((p) => p.default)?.name);
   fillStrategies();
-  $("profile").addEventListener("change", fillStrategies);
+  say("");
 }
 
 function requestBody() {
@@ -104,7 +114,7 @@ async function ask(event) {
   say("Searching…");
   const response = await fetch("/v1/search", {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: withKey({ "Content-Type": "application/json" }),
     body: JSON.stringify(body),
   });
   const answer = await response.json();
@@ -119,4 +129,6 @@ async function ask(event) {
 }
 
 $("ask").addEventListener("submit", (event) => ask(event).catch((error) => say(String(error), true)));
+$("profile").addEventListener("change", fillStrategies);
+$("key").addEventListener("change", () => prepare().catch((error) => say(String(error), true)));
 prepare().catch((error) => say(String(error), true));

@@ -9,9 +9,10 @@ from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Tag
 
 from service.api import examples
+from service.api.auth import asking_tenant, check_index
 from service.api.dialects import Backend
 from service.api.headers import answer_headers
-from service.api.requests import cache_policy, rerank_request, search_request, tenant_of
+from service.api.requests import cache_policy, rerank_request, search_request
 from service.api.routes.cohere import respond
 from service.api.schemas import cohere, native
 from service.api.serialise import rerank_answer, search_answer
@@ -23,10 +24,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": native.ErrorBody, "description": description}
     for status, description in {
         400: "The body is not JSON",
+        401: "No API key, or one that is not known",
+        403: "An index that the API key does not allow",
         404: "No index, profile or strategy of that name",
         413: "A size above its limit",
         422: "A field that cannot be used",
-        429: "More is asked for than can be ranked in time; `Retry-After` and `retry-after-ms` say when to come back",
+        429: "More than can be ranked in time, or than the API key allows; `Retry-After` says when to come back",
         500: "The first stage failed",
         502: "`strict`: a model answered uselessly",
         503: "`strict`: a model cannot be reached; or the service is shutting down",
@@ -58,7 +61,8 @@ def router(
     async def search(
         request: Request, response: Response, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
     ) -> native.SearchAnswer:
-        tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
+        check_index(request, body.index or pipeline.default_index)
+        tenant, cache = asking_tenant(request, tenant_header), cache_policy(request.headers)
         answer = await pipeline.search(search_request(body, limits, mode, tenant=tenant, cache=cache))
         request.state.lasting = answer.lasting
         response.headers.update(answer_headers(answer))
@@ -73,7 +77,7 @@ def router(
         """A body with `model`, or another field that only they have, is answered as Cohere, Jina and vLLM do."""
         if isinstance(body, cohere.RerankBody):
             return await respond(backend, body, request, version="1")
-        tenant, cache = tenant_of(request.headers, tenant_header), cache_policy(request.headers)
+        tenant, cache = asking_tenant(request, tenant_header), cache_policy(request.headers)
         answer = await pipeline.rerank(rerank_request(body, limits, tenant=tenant, cache=cache))
         request.state.lasting = answer.lasting
         response.headers.update(answer_headers(answer))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from service.api.auth import grant_of
 from service.api.schemas.operations import IndexBody, ProfileBody, ReadyBody
 from service.observability.prometheus import CONTENT_TYPE
 from service.pipeline import Pipeline
@@ -23,8 +24,10 @@ def router(
     routes = APIRouter(tags=["operations"])
 
     @routes.get("/v1/indexes", summary="Indexes being served")
-    async def list_indexes() -> list[IndexBody]:
-        return list(indexes())
+    async def list_indexes(request: Request) -> list[IndexBody]:
+        """Those that the caller's API key allows."""
+        grant = grant_of(request)
+        return [index for index in indexes() if grant is None or grant.allows(index.name)]
 
     @routes.get("/v1/profiles", summary="Profiles being served")
     async def list_profiles() -> list[ProfileBody]:
