@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from service.cache.keys import SCHEMA
 from service.cache.redis import RedisOptions, RedisStore
 from service.domain import CacheState
 from service.errors import CacheUnavailable, ConfigurationError
@@ -133,7 +134,7 @@ async def test_a_flush_while_an_answer_is_made_loses_only_that_value(server: Val
 
 
 async def test_a_value_of_another_type_is_done_without(server: Valkey) -> None:
-    server.client().rpush(f"onepass:1:{{{KEY}}}:answer", "a list")
+    server.client().rpush(f"onepass:{SCHEMA}:{{{KEY}}}:answer", "a list")
     seen = Seen()
     async with opened(server.url, limit_s=5) as store:
         made = await cache(store, seen).answer(question(), Maker())
