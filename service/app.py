@@ -158,10 +158,9 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
         redoc_url=None,
     )
     backend = _backend(settings, house.pipeline)
-    app.include_router(
-        native.router(backend, house.pipeline, settings.limits, settings.indexes.mode, settings.server.tenant_header)
-    )
-    for dialect in (cohere, tei, voyage, infinity, vllm):
+    app.include_router(native.router(backend, settings.indexes.mode))
+    app.include_router(tei.router(backend, lambda: not under_way.draining))
+    for dialect in (cohere, voyage, infinity, vllm):
         app.include_router(dialect.router(backend))
     app.include_router(
         operations.router(

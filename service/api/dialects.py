@@ -1,6 +1,6 @@
-"""What stands behind every endpoint that speaks the dialect of another service.
+"""What stands behind every endpoint that ranks, and most of all those that speak the dialect of another service.
 
-A route turns its body into an ``Asked``, gets the pipeline's answer for it, and writes that in its own form.
+Such a route turns its body into an ``Asked``, gets the pipeline's answer for it, and writes that in its own form.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Asked:
     """A rerank request as every dialect can say it.
 
     ``query_field`` and ``texts_field`` are what the dialect calls these two, for errors to name. Without ``truncate``,
-    a text that the model would not read to its end is refused.
+    a text that the model would not read to its end is refused. A higher ``priority`` is ranked first.
     """
 
     query: str
@@ -40,10 +40,11 @@ class Asked:
     top_n: int | None = None
     passage_tokens: int | None = None
     truncate: bool = True
+    priority: int = 0
 
 
 class Backend:
-    """Answers what the dialects ask from ``pipeline``, within ``limits``."""
+    """What every endpoint that ranks stands on: ``pipeline``, the ``limits`` of requests, and who asks."""
 
     def __init__(
         self, pipeline: Pipeline, limits: LimitSettings, models: ModelNames, *, tenant_header: str | None = None
@@ -52,6 +53,14 @@ class Backend:
         self.limits = limits
         self.models = models
         self._tenant_header = tenant_header
+
+    def tenant(self, http: Request) -> str | None:
+        """On whose behalf a request asks.
+
+        Raises:
+            InvalidInput: the header that should say names nobody.
+        """
+        return asking_tenant(http, self._tenant_header)
 
     async def rerank(self, asked: Asked, http: Request) -> Answer:
         """The ranked texts of a request.
@@ -73,8 +82,9 @@ class Backend:
                 timeout_ms=self.limits.timeout_ms,
                 top_n=asked.top_n,
                 rerank=RerankOptions(profile=profile, passage_tokens=asked.passage_tokens),
-                tenant=asking_tenant(http, self._tenant_header),
+                tenant=self.tenant(http),
                 cache=cache_policy(http.headers),
+                priority=asked.priority,
             )
         )
 

@@ -17,7 +17,9 @@ from fastapi import FastAPI
 from service.admission.admission import Admission
 from service.admission.fair_queue import Demand
 from service.api import errors as api_errors
+from service.api.dialects import Backend
 from service.api.middleware import BodyLimit, RequestContext
+from service.api.model_names import ModelNames
 from service.api.routes import native
 from service.api.under_way import RequestLifetime, UnderWay
 from service.cache.answers import AnswerCache, Lifetimes
@@ -114,8 +116,9 @@ async def service(free: int = 1000, most: int = 10) -> AsyncIterator[Service]:
         observer=heard,
         answers=AnswerCache(MemoryStore(1_000_000), Lifetimes(60), heard),
     )
+    models = ModelNames(pipeline.rankers, {}, default="mini", any_model=True)
     app = FastAPI()
-    app.include_router(native.router(pipeline, LimitSettings(), RetrievalMode.HYBRID))
+    app.include_router(native.router(Backend(pipeline, LimitSettings(), models), RetrievalMode.HYBRID))
     api_errors.install(app)
     app.add_middleware(BodyLimit, limit=1_000_000)
     app.add_middleware(RequestLifetime, under_way=under_way, observer=heard)

@@ -55,6 +55,7 @@ def asked(body: cohere.RerankBody) -> Asked:
         top_n=body.top_n,
         passage_tokens=body.max_tokens_per_doc,
         truncate=body.truncation is not False,
+        priority=-(body.priority or 0),
     )
 
 

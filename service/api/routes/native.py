@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Tag
 
 from service.api import examples
-from service.api.auth import asking_tenant, check_index
+from service.api.auth import check_index
 from service.api.dialects import Backend
 from service.api.headers import answer_headers
 from service.api.requests import cache_policy, rerank_request, search_request
@@ -17,8 +17,6 @@ from service.api.routes.cohere import respond
 from service.api.schemas import cohere, native
 from service.api.serialise import rerank_answer, search_answer
 from service.domain import RetrievalMode
-from service.pipeline import Pipeline
-from service.settings import LimitSettings
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": native.ErrorBody, "description": description}
@@ -51,10 +49,9 @@ RerankBody = Annotated[
 ]
 
 
-def router(
-    backend: Backend, pipeline: Pipeline, limits: LimitSettings, mode: RetrievalMode, tenant_header: str | None = None
-) -> APIRouter:
-    """The two endpoints; ``mode`` is the first stage of requests that name none, ``backend`` serves other dialects."""
+def router(backend: Backend, mode: RetrievalMode) -> APIRouter:
+    """The two endpoints; ``mode`` is the first stage of requests that name none."""
+    pipeline, limits = backend.pipeline, backend.limits
     routes = APIRouter(prefix="/v1", tags=["ranking"], responses=ERRORS)
 
     @routes.post("/search", summary="Find passages in an index and rank them")
@@ -62,7 +59,7 @@ def router(
         request: Request, response: Response, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
     ) -> native.SearchAnswer:
         check_index(request, body.index or pipeline.default_index)
-        tenant, cache = asking_tenant(request, tenant_header), cache_policy(request.headers)
+        tenant, cache = backend.tenant(request), cache_policy(request.headers)
         answer = await pipeline.search(search_request(body, limits, mode, tenant=tenant, cache=cache))
         request.state.lasting = answer.lasting
         response.headers.update(answer_headers(answer))
@@ -77,7 +74,7 @@ def router(
         """A body with `model`, or another field that only they have, is answered as Cohere, Jina and vLLM do."""
         if isinstance(body, cohere.RerankBody):
             return await respond(backend, body, request, version="1")
-        tenant, cache = asking_tenant(request, tenant_header), cache_policy(request.headers)
+        tenant, cache = backend.tenant(request), cache_policy(request.headers)
         answer = await pipeline.rerank(rerank_request(body, limits, tenant=tenant, cache=cache))
         request.state.lasting = answer.lasting
         response.headers.update(answer_headers(answer))

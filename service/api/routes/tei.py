@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
@@ -26,8 +28,8 @@ RerankBody = Annotated[
 ]
 
 
-def router(backend: Backend) -> APIRouter:
-    """``/rerank``, ``/info`` and ``/health``."""
+def router(backend: Backend, accepting: Callable[[], bool]) -> APIRouter:
+    """``/rerank``, ``/info`` and ``/health``; ``accepting`` tells whether the service goes on."""
     routes = APIRouter(tags=["clients of others"])
 
     @routes.post("/rerank", summary="As TEI, or as vLLM", response_model=list[tei.Rank] | cohere.RerankAnswer)
@@ -54,7 +56,7 @@ def router(backend: Backend) -> APIRouter:
 
     @routes.get("/health", summary="As TEI and vLLM: 200 while requests may be sent here", response_class=Response)
     async def health() -> Response:
-        return Response()
+        return Response(status_code=HTTPStatus.OK if accepting() else HTTPStatus.SERVICE_UNAVAILABLE)
 
     return routes
 

@@ -31,6 +31,7 @@ def router(backend: Backend) -> APIRouter:
             query_field="text_1",
             texts_field="text_2",
             model=body.model,
+            priority=-(body.priority or 0),
         )
         answer = await backend.rerank(asked, request)
         raw = body.use_activation is False

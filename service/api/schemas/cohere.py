@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.api.schemas.lenient import Count, Flag, LenientBody, Refused
+from service.api.schemas.lenient import Count, Flag, LenientBody, Priority, Refused
 from service.api.schemas.native import Metadata, Text
 
 
@@ -22,7 +22,7 @@ class RerankBody(LenientBody):
     max_tokens_per_doc: Count = Field(None, description="tokens read of a document, if less than the profile's budget")
     max_chunks_per_doc: Count = Field(None, description="met by every number: a document is read as one chunk")
     truncation: Flag = Field(None, description="false: a document that would be cut is refused")
-    priority: Literal[0] | None = Field(None, description="0 alone: requests are ranked as they come")
+    priority: Priority = Field(None, description="lower is ranked first when not all can be at once")
     truncation_side: Literal["right"] | None = None
     truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1 alone: as much as the model takes")
     max_tokens_per_query: Refused = None

@@ -23,6 +23,9 @@ Flag = bool | None
 Count = Annotated[int, Field(ge=1)] | None
 """A number from 1, the same as text, or null for the default."""
 
+Priority = Annotated[int, Field(ge=-100, le=999)] | None
+"""Lower is sooner, as Cohere and vLLM have it: the opposite of our own."""
+
 
 class LenientBody(BaseModel):
     """A request body of another service's dialect: a field that it does not know is an error, never ignored."""

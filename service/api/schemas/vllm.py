@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AliasChoices, BaseModel, Field
 
 from service.api.schemas.cohere import Usage
-from service.api.schemas.lenient import Flag, LenientBody
+from service.api.schemas.lenient import Flag, LenientBody, Priority
 from service.api.schemas.native import Text
 
 _Texts = Text | list[Text]
@@ -29,7 +29,7 @@ class ScoreBody(LenientBody):
     )
     truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1 alone: as much as the model takes")
     truncation_side: Literal["right"] | None = None
-    priority: Literal[0] | None = Field(None, description="0 alone: requests are ranked as they come")
+    priority: Priority = Field(None, description="lower is ranked first when not all can be at once")
 
 
 class Score(BaseModel):

@@ -47,6 +47,7 @@ COHERE = (
     ),
     Sent("cohere 5.21 v2", "/v2/rerank", ASKED | {"model": "rerank-v3.5", "top_n": 2, "max_tokens_per_doc": 512}, 2),
     Sent("haystack 11", "/v2/rerank", ASKED | {"model": "rerank-v3.5", "top_n": 2, "max_tokens_per_doc": 4096}, 2),
+    Sent("cohere 7.3 v2", "/v2/rerank", ASKED | {"model": "rerank-v3.5", "priority": 7}),
     Sent("langchain 0.6", "/v2/rerank", ASKED | {"model": "rerank-v3.5", "top_n": 2, "max_tokens_per_doc": None}, 2),
     Sent("litellm 1.106", "/v2/rerank", ASKED | {"model": "rerank-v3.5", "top_n": 2, "return_documents": True}, 2),
     Sent("litellm 1.106 jina_ai", "/v1/rerank", ASKED | {"model": "m", "top_n": 2, "return_documents": True}, 2),

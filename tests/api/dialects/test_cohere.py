@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.routes.cohere import asked
+from service.api.schemas.cohere import RerankBody
 from service.settings import Settings
 from tests.api.dialects.requests import ASKED, BEST, COHERE, OBJECTS, QUERY, TEXTS, Sent
 from tests.serving import serving
@@ -103,7 +105,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("top_n of 0", {"top_n": 0}, 422, "top_n"),
     ("an object without text", {"documents": [{"body": "b"}]}, 422, "documents[0].text"),
     ("none of the fields", {"documents": ["d", {"a": "b"}], "rank_fields": ["c"]}, 422, "documents[1]"),
-    ("a priority", {"priority": 5}, 422, "priority"),
+    ("a priority of nobody", {"priority": 1000}, 422, "priority"),
     ("an instruction", {"instruction": "prefer the new"}, 422, "instruction"),
     ("tokens of a query", {"max_tokens_per_query": 5}, 422, "max_tokens_per_query"),
     ("tokens of a prompt", {"truncate_prompt_tokens": 5}, 422, "truncate_prompt_tokens"),
@@ -182,3 +184,10 @@ def test_an_order_that_nothing_was_read_for_says_so(hurried: httpx.Client, path:
     assert answer["meta"]["warnings"] == ["degraded: deadline"]
     assert answer["usage"]["total_tokens"] == 0
     assert response.headers["x-onepass-degraded"] == "deadline"
+
+
+def test_a_lower_priority_is_sooner_here_and_later_in_our_own() -> None:
+    body = {"query": QUERY, "documents": TEXTS}
+    priorities = [asked(RerankBody.model_validate(body | {"priority": given})).priority for given in (7, None, -2)]
+
+    assert priorities == [-7, 0, 2]
