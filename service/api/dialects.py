@@ -71,7 +71,7 @@ class Backend:
         """
         check_query(asked.query, self.limits, asked.query_field)
         documents = tuple(Document(str(position), text) for position, text in enumerate(asked.texts))
-        check_documents(documents, self.limits, asked.texts_field)
+        check_documents(documents, self.limits, asked.texts_field, part="")
         profile = self.models.profile(asked.model)
         if not asked.truncate:
             await self._refuse_overlong(documents, profile, asked.texts_field)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service import errors
 from service.api.error_shapes import ErrorResponse, Problem
+from service.api.schemas.lenient import Taken
 
 STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -33,9 +34,6 @@ STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.OnepassError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Looked up along an error's class and its bases, nearest first."""
-
-DIALECT_TAGS = {"native", "cohere", "tei"}
-"""What validation puts into a field's path to tell which kind of body it took it for."""
 
 
 def status_of(error: errors.OnepassError) -> HTTPStatus:
@@ -93,11 +91,13 @@ async def _http(_request: Request, error: Exception) -> ErrorResponse:
 def field_path(location: Sequence[str | int]) -> str:
     """A field as the caller spelt it: ``("body", "documents", 3, "text")`` is ``documents[3].text``."""
     path = ""
-    if location[1:2] and location[1] in DIALECT_TAGS:
-        location = (location[0], *location[2:])
-    for part in location[1:] or location:
+    inside = [part for part in location[1:] if part not in _TAKEN]
+    for part in inside or location[:1]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path
+
+
+_TAKEN = frozenset(Taken)
 
 
 def _snake(name: str) -> str:

@@ -104,18 +104,20 @@ def check_query(query: str, limits: LimitSettings, field: str = "query") -> None
         raise InputTooLarge(f"the query has {len(query)} characters; {limits.query_chars} are allowed", field=field)
 
 
-def check_documents(documents: Sequence[Document], limits: LimitSettings, field: str = "documents") -> None:
+def check_documents(
+    documents: Sequence[Document], limits: LimitSettings, field: str = "documents", part: str = ".text"
+) -> None:
     """Hold the documents of a request, and their number, to the limits.
 
     Raises:
-        InvalidInput, InputTooLarge: naming ``field``, or the text in it that is to blame.
+        InvalidInput, InputTooLarge: naming ``field``, or ``part`` of what is to blame in it.
     """
     if not documents:
         raise InvalidInput("give at least one document", field=field)
     _check_size(field, len(documents), limits.documents)
     for position, document in enumerate(documents):
         characters = len(document.title) + len(document.text)
-        _check_size(f"{field}[{position}].text", characters, limits.document_chars)
+        _check_size(f"{field}[{position}]{part}", characters, limits.document_chars)
 
 
 def _check_size(field: str, size: int, limit: int) -> None:

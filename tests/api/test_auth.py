@@ -84,6 +84,13 @@ def test_without_a_known_key_it_is_401(service: httpx.Client, path: str, headers
     assert "API key" in (told["detail"] if isinstance(told.get("detail"), str) else told["error"]["message"])
 
 
+def test_a_key_is_written_nowhere(service: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    told = [service.post(path, json=body, headers=bearer("sesame-open")).text for path, body in PATHS.items()]
+    told += [service.get("/metrics").text, *capfd.readouterr()]
+
+    assert not any("sesame" in text for text in told)
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics", "/openapi.json", "/"])
 def test_probes_and_the_page_need_no_key(service: httpx.Client, path: str) -> None:
     assert service.get(path).status_code == 200

@@ -4,6 +4,7 @@ import inspect
 
 from service import errors
 from service.api.errors import STATUS, field_path, status_of
+from service.api.schemas.lenient import Taken
 
 
 def error_classes() -> list[type[errors.OnepassError]]:
@@ -32,3 +33,5 @@ def test_a_field_is_named_as_the_caller_spelt_it() -> None:
     assert field_path(("body", "documents", 3, "text")) == "documents[3].text"
     assert field_path(("body", "query")) == "query"
     assert field_path(("body",)) == "body"
+    assert field_path(("body", Taken.COHERE, "documents", 3)) == "documents[3]"
+    assert field_path(("body", Taken.NATIVE)) == "body"

@@ -15,6 +15,7 @@ from service.api.headers import answer_headers
 from service.api.requests import cache_policy, rerank_request, search_request
 from service.api.routes.cohere import respond
 from service.api.schemas import cohere, native
+from service.api.schemas.lenient import Taken
 from service.api.serialise import rerank_answer, search_answer
 from service.domain import RetrievalMode
 
@@ -39,13 +40,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 _FOREIGN = cohere.RerankBody.model_fields.keys() - native.RerankBody.model_fields.keys()
 
 
-def _dialect(body: Any) -> str:
+def _dialect(body: Any) -> Taken:
     """A body with a field that only the other dialects have, as ``model``, is theirs; any other is ours."""
-    return "cohere" if isinstance(body, dict) and not _FOREIGN.isdisjoint(body) else "native"
+    return Taken.COHERE if isinstance(body, dict) and not _FOREIGN.isdisjoint(body) else Taken.NATIVE
 
 
 RerankBody = Annotated[
-    Annotated[native.RerankBody, Tag("native")] | Annotated[cohere.RerankBody, Tag("cohere")], Discriminator(_dialect)
+    Annotated[native.RerankBody, Tag(Taken.NATIVE)] | Annotated[cohere.RerankBody, Tag(Taken.COHERE)],
+    Discriminator(_dialect),
 ]
 
 

@@ -16,15 +16,16 @@ from service.api.dialects import Asked, Backend, logit
 from service.api.headers import answer_headers
 from service.api.routes.cohere import respond
 from service.api.schemas import cohere, tei
+from service.api.schemas.lenient import Taken
 
 
-def _dialect(body: Any) -> str:
+def _dialect(body: Any) -> Taken:
     """TEI calls its documents ``texts``; nobody else does."""
-    return "tei" if isinstance(body, dict) and "texts" in body else "cohere"
+    return Taken.TEI if isinstance(body, dict) and "texts" in body else Taken.COHERE
 
 
 RerankBody = Annotated[
-    Annotated[tei.RerankBody, Tag("tei")] | Annotated[cohere.RerankBody, Tag("cohere")], Discriminator(_dialect)
+    Annotated[tei.RerankBody, Tag(Taken.TEI)] | Annotated[cohere.RerankBody, Tag(Taken.COHERE)], Discriminator(_dialect)
 ]
 
 

@@ -6,6 +6,7 @@ that names it. Nothing is ever accepted and ignored.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -14,6 +15,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 def _refuse(value: Any) -> None:
     if value is not None:
         raise ValueError("cannot be done here; leave it out")
+
+
+class Taken(StrEnum):
+    """Which kind of body validation took a body for, where a path takes two; no field is called like that."""
+
+    NATIVE = "(native)"
+    COHERE = "(cohere)"
+    TEI = "(tei)"
 
 
 Refused = Annotated[Any, AfterValidator(_refuse)]
