@@ -23,6 +23,7 @@ CANARY = "canary-"
 SECRETS = {
     "ONEPASS_EMBEDDER__API_KEY": f"{CANARY}embedder",
     "ONEPASS_ENGINE__API_KEY": f"{CANARY}engine",
+    "ONEPASS_SERVER__ADMIN_KEY": f"{CANARY}admin",
     "ONEPASS_CACHE__URL": f"redis://someone:{CANARY}cache@127.0.0.1:1/0",
 }
 PROGRAM = [sys.executable, "-c", "from service.cli import main; main()"]
@@ -115,6 +116,9 @@ def test_no_secret_is_shown_to_anybody(tmp_path: Path, upstream: Upstream) -> No
         for path, body in (("search", QUESTION), ("rerank", QUESTION | DOCUMENTS)):
             asked = (body, body | {"strict": True, "explain": True}, body | {"index": 7, "query": None})
             shown += [httpx.post(f"{address}/v1/{path}", json=request, timeout=30).text for request in asked]
+        for name, key in (("nature", "admin"), ("nowhere", "admin"), ("nature", "wrong")):
+            headers = {"Authorization": f"Bearer {CANARY}{key}"}
+            shown.append(httpx.post(f"{address}/v1/indexes/{name}:reload", headers=headers, timeout=30).text)
         shown += [httpx.get(address + page).text for page in ("/metrics", "/readyz", "/v1/indexes", "/openapi.json")]
     shown.append("".join(log))
 
