@@ -16,12 +16,14 @@ from service.errors import Forbidden, RequestError, Unauthenticated
 
 _OPEN = {"/", "/livez", "/readyz", "/health", "/metrics", "/openapi.json"}
 _OPEN_FOLDER = "/playground/"
+_ADMIN = ":reload"
+"""How the paths end that ask for the admin key themselves."""
 
 
 class Authentication:
     """Lets a request through whose key is known, within what the key allows, before its body is read.
 
-    Probes, metrics, the page and the API's description need no key.
+    Probes, metrics, the page and the API's description need no key; endpoints for administrators have one of their own.
     """
 
     def __init__(self, app: ASGIApp, *, keys: KeyRing) -> None:
@@ -31,7 +33,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or answer 401 or 429."""
-        if scope["type"] != "http" or scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDER):
+        if scope["type"] != "http" or _needs_no_key(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -54,6 +56,10 @@ class Authentication:
         if grant is None:
             raise Unauthenticated("this API key is not known", field="Authorization")
         return grant
+
+
+def _needs_no_key(path: str) -> bool:
+    return path in _OPEN or path.startswith(_OPEN_FOLDER) or path.endswith(_ADMIN)
 
 
 def presented(headers: Mapping[str, str]) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 from service.api.auth import presented
 from service.api.keys import digest
 from service.settings import Settings
+from tests.conftest import DEMO
 from tests.serving import serving
 
 BODY: dict[str, Any] = {"query": "bees", "documents": ["honey", "wax"]}
@@ -50,6 +51,7 @@ def service(demo_indexes: Path, keys_file: Path) -> Iterator[httpx.Client]:
                 "api_keys_file": keys_file,
                 "cors_origins": ["https://page.example"],
                 "tenant_header": "X-Tenant",
+                "admin_key": "the-admin-key",
             },
             "engine": {"kind": "fake"},
             "indexes": {"directory": demo_indexes},
@@ -189,3 +191,10 @@ def test_a_page_of_an_allowed_origin_may_call_and_read_why_it_was_refused(servic
 )
 def test_where_a_key_is_looked_for(headers: dict[str, str], key: str | None) -> None:
     assert presented(headers) == key
+
+
+@pytest.mark.parametrize(("key", "status"), [("the-admin-key", 200), ("free", 401), (None, 401)])
+def test_administrators_have_a_key_of_their_own(service: httpx.Client, key: str | None, status: int) -> None:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    assert service.post(f"/v1/indexes/{DEMO}:reload", headers=headers).status_code == status
