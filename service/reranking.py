@@ -108,11 +108,14 @@ class _Work:
         self.top_k = top_k
         self.deadline = deadline
         self.asked = Rung(request.rerank.strategy or ranker.strategy, len(candidates))
+        self._costs: dict[Rung, PlanCost] = {}
 
     def cost(self, rung: Rung) -> PlanCost:
-        """What a plan costs."""
-        shown = self.candidates[: rung.depth]
-        return self.ranker.cost(self.request.query, shown, strategy=rung.strategy, top_k=self.top_k)
+        """What a plan costs; asked for several times in a request, and worked out once."""
+        if rung not in self._costs:
+            shown = self.candidates[: rung.depth]
+            self._costs[rung] = self.ranker.cost(self.request.query, shown, strategy=rung.strategy, top_k=self.top_k)
+        return self._costs[rung]
 
     def acceptable(self, rung: Rung) -> bool:
         """Whether a plan is worth running: a strict request takes none but its own."""

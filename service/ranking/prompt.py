@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class PromptBuilder:
         self._passage_end = None if end is None else self._encoder.continuing(end)
         self._frames = [self._frame(count) for count in range(profile.window + 1)]
         self._labelled = [self._around_text(label) for label in profile.labels[: profile.window]]
+        self._label_tokens = [0, *accumulate(map(_literal_tokens, self._labelled))]
         self.encoding = _digest(self._encoder.fingerprint, str(profile.passage_tokens) + self._leads[Place.TEXT])
         self.fingerprint = _digest(
             self._encoder.fingerprint, profile.model_dump_json(exclude={"folder", "description"})
@@ -91,7 +93,7 @@ class PromptBuilder:
         if len(passages) > self.profile.window:
             raise ValueError(f"{len(passages)} passages in a window of {self.profile.window}")
         frame = self._frames[len(passages)]
-        room = self.profile.context_tokens - frame.tokens(len(query)) - self._label_tokens(len(passages))
+        room = self.profile.context_tokens - frame.tokens(len(query)) - self._label_tokens[len(passages)]
         cut = _even_cut([len(passage) for passage in passages], room)
         parts = [*_fill(frame.before, query)]
         for around, passage in zip(self._labelled, passages, strict=False):
@@ -102,7 +104,7 @@ class PromptBuilder:
 
     def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
         """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
-        return self._frames[passages].tokens(query_tokens) + self._label_tokens(passages)
+        return self._frames[passages].tokens(query_tokens) + self._label_tokens[passages]
 
     def _encode(self, documents: Sequence[Document], budget: int) -> list[TokenIds]:
         texts = [f"{document.title} {document.text}".strip() for document in documents]
@@ -147,9 +149,6 @@ class PromptBuilder:
             segments.append(None if piece == place else encode(literal))
         return tuple(segments)
 
-    def _label_tokens(self, count: int) -> int:
-        return sum(_literal_tokens(around) for around in self._labelled[:count])
-
     def _check_opening(self) -> None:
         """Engines take the ids as they are: what the tokenizer would put before a text, the template has to."""
         opening, frame = list(self._encoder.opening), self._frames[0]
@@ -161,7 +160,7 @@ class PromptBuilder:
 
     def _check_room(self) -> None:
         profile = self.profile
-        fixed = self._frames[profile.window].tokens(profile.query_tokens) + self._label_tokens(profile.window)
+        fixed = self._frames[profile.window].tokens(profile.query_tokens) + self._label_tokens[profile.window]
         if fixed + profile.window > profile.context_tokens:
             raise ProfileError(
                 f"profile {profile.name}: context_tokens: template, query and labels of a full window take {fixed} "

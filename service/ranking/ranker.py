@@ -38,6 +38,10 @@ REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
 """Why a ranking is degraded, by the error that stopped it; the first that fits."""
 
 
+_SHORT = 8192
+"""Characters that are tokenised in about a millisecond, which is no longer than a thread takes to wake up and back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A ranking, and the error that stopped it where it is degraded."""
@@ -172,13 +176,19 @@ class _PromptSource:
         }
 
     async def prompts(self, windows: Sequence[Window]) -> list[Prompt]:
-        """The prompts of ``windows``; passages not tokenised yet are tokenised together, off the event loop."""
+        """The prompts of ``windows``; passages not tokenised yet are tokenised together, off the event loop if long."""
         missing = sorted({position for window in windows for position in window} - self._passages.keys())
-        if missing:
+        if self._characters(missing) <= _SHORT:
+            self._tokenise(missing)
+        else:
             await anyio.to_thread.run_sync(self._tokenise, missing, abandon_on_cancel=True)
         query = self._query_tokens()
         built = [self._builder.build(query, [self._passages[position] for position in window]) for window in windows]
         return built if self._tenant is None else [replace(prompt, owner=self._tenant) for prompt in built]
+
+    def _characters(self, positions: Sequence[int]) -> int:
+        documents = (self._candidates[position].document for position in positions)
+        return sum(len(document.title) + len(document.text) for document in documents)
 
     def _tokenise(self, positions: Sequence[int]) -> None:
         tokens = self._builder.encode([self._candidates[position].document for position in positions])

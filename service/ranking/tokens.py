@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding
 
 from service.domain import TokenIds
 from service.errors import ProfileError
@@ -24,6 +25,7 @@ CHARACTERS_PER_TOKEN = 32
 """Only so many characters for each token of a budget are looked at: a long text costs what a budget's worth costs."""
 
 _BATCH = 256  # texts tokenised at once: the tokenizer keeps offsets and strings of each until the batch is done
+_FEW = 32
 _BEFORE = "\n"
 
 
@@ -116,11 +118,17 @@ class TokenEncoder:
 
     def _untrusted_batch(self, texts: Sequence[str], budget: int, lead: str) -> Iterator[TokenIds]:
         neutral = [lead + self._neutralise(text[: budget * CHARACTERS_PER_TOKEN]) for text in texts]
-        encodings = self._wary.encode_batch_fast([_BEFORE + text for text in neutral], add_special_tokens=False)
+        encodings = self._encodings([_BEFORE + text for text in neutral])
         for text, encoding in zip(neutral, encodings, strict=True):
             behind = self._behind(encoding.ids)
             ids = _array(self._wary.encode(text, add_special_tokens=False).ids if behind is None else behind)
             yield ids[~self._reserved[ids]][:budget]
+
+    def _encodings(self, texts: Sequence[str]) -> Sequence[Encoding]:
+        """A few texts one after the other: waking the tokenizer's threads for them takes longer."""
+        if len(texts) <= _FEW:
+            return [self._wary.encode(text, add_special_tokens=False) for text in texts]
+        return self._wary.encode_batch_fast(texts, add_special_tokens=False)
 
     def _mask(self, added: Collection[int]) -> NDArray[np.bool_]:
         """Which ids never stand for untrusted text: all added tokens, but the one for unknown characters."""

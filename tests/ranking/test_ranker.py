@@ -128,7 +128,10 @@ async def test_tokens_of_the_index_are_used_and_those_of_another_encoding_are_no
     assert seen == [7, 1, 2]
 
 
-async def test_only_passages_that_are_shown_are_tokenised_and_off_the_event_loop(builder: PromptBuilder) -> None:
+@pytest.mark.parametrize(("words", "on_the_event_loop"), [(1, True), (2_000, False)])
+async def test_only_passages_that_are_shown_are_tokenised_and_long_ones_off_the_event_loop(
+    builder: PromptBuilder, words: int, on_the_event_loop: bool
+) -> None:
     encoded: list[tuple[bool, list[str]]] = []
 
     class Watched(PromptBuilder):
@@ -137,8 +140,9 @@ async def test_only_passages_that_are_shown_are_tokenised_and_off_the_event_loop
             return super().encode(documents)
 
     ranker = Ranker(Watched(builder.profile), FakeScorer())
-    await ranker.rank("q", candidates(10_000), strategy="single", top_k=3, deadline=Deadline.never())
-    assert encoded == [(False, [str(i) for i in range(6)])]
+    shown = [Candidate(Document(str(i), "a " * words), i + 1, 1.0) for i in range(1_000)]
+    await ranker.rank("q", shown, strategy="single", top_k=3, deadline=Deadline.never())
+    assert encoded == [(on_the_event_loop, [str(i) for i in range(6)])]
 
 
 async def test_a_deadline_leaves_the_first_stage_order_with_its_reason(builder: PromptBuilder) -> None:
