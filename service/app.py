@@ -154,6 +154,7 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
         summary="Online listwise reranking: one forward pass, a few logits",
         version=__version__,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # FastAPI's own: it records exceptions' texts
         docs_url=None,  # both pages load scripts from elsewhere
         redoc_url=None,
     )

@@ -27,5 +27,7 @@ def answer_headers(answer: Answer) -> dict[str, str]:
 
 def server_timing(timings: Timings) -> str:
     """The milliseconds of each stage in the form of ``Server-Timing``."""
-    stages = {"embed": timings.embed, "retrieve": timings.retrieve, "rank": timings.rank, "total": timings.total}
-    return ", ".join(f"{stage};dur={ms:.3f}" for stage, ms in stages.items())
+    return (
+        f"embed;dur={timings.embed:.3f}, retrieve;dur={timings.retrieve:.3f}, rank;dur={timings.rank:.3f}, "
+        f"total;dur={timings.total:.3f}"
+    )

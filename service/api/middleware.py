@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -110,7 +110,7 @@ def replay(message: Message, receive: Receive) -> Receive:
 
 def request_id(offered: str | None) -> str:
     """The caller's id if it offered a plain one, else a new one."""
-    return offered if offered and _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
+    return offered if offered and _ACCEPTABLE_ID.fullmatch(offered) else os.urandom(16).hex()
 
 
 def _announced_length(scope: Scope) -> int:
