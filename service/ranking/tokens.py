@@ -127,7 +127,7 @@ class TokenEncoder:
     def _encodings(self, texts: Sequence[str]) -> Sequence[Encoding]:
         """A few texts one after the other: waking the tokenizer's threads for them takes longer."""
         if len(texts) <= _FEW:
-            return [self._wary.encode(text, add_special_tokens=False) for text in texts]
+            return [self._wary.encode_batch_fast([text], add_special_tokens=False)[0] for text in texts]
         return self._wary.encode_batch_fast(texts, add_special_tokens=False)
 
     def _mask(self, added: Collection[int]) -> NDArray[np.bool_]:

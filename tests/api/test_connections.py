@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import resource
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-IDLE, SLOW = 10_000, 1000
-SPARE = 500
-"""Files that both processes need for themselves."""
+from tests.api.slow_callers import IDLE, SLOW, connections, large_request, many_files
 
 QUESTION = {"query": "read a csv file into dictionaries", "candidates": 10, "timeout_ms": 30_000}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def room() -> Iterator[int]:
-    """How many connections a process may hold, with the limit on open files as high as the system lets us set it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield hard - SPARE
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    """How many connections a process may hold."""
+    with many_files() as most:
+        yield most
 
 
 @pytest.fixture
@@ -47,12 +39,8 @@ def service(demo_indexes: Path) -> Iterator[httpx.Client]:
         process.terminate()
 
 
-@contextmanager
-def connections(client: httpx.Client, count: int) -> Iterator[list[socket.socket]]:
-    """So many open connections to the service."""
-    with ExitStack() as opened:
-        address = (client.base_url.host, client.base_url.port or 0)
-        yield [opened.enter_context(socket.create_connection(address, timeout=30)) for _ in range(count)]
+def address(client: httpx.Client) -> tuple[str, int]:
+    return client.base_url.host, client.base_url.port or 0
 
 
 def answered_in_full(client: httpx.Client) -> bool:
@@ -61,7 +49,7 @@ def answered_in_full(client: httpx.Client) -> bool:
 
 
 def test_ten_thousand_silent_connections_disturb_nobody(service: httpx.Client, room: int) -> None:
-    with connections(service, min(IDLE, room)) as silent:
+    with connections(*address(service), min(IDLE, room)) as silent:
         assert answered_in_full(service)
         assert service.get("/readyz").status_code == 200
         silent[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -70,14 +58,9 @@ def test_ten_thousand_silent_connections_disturb_nobody(service: httpx.Client, r
 
 
 def test_a_thousand_callers_who_do_not_read_disturb_nobody(service: httpx.Client) -> None:
-    documents = ["word " * 30_000 for _ in range(2)]
-    body = {"query": "q", "documents": documents, "return_documents": True, "rerank": {"enabled": False}}
-    content = json.dumps(body).encode()
-    head = "POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    head += f"Content-Length: {len(content)}\r\n\r\n"
-    with connections(service, SLOW) as unread:
+    with connections(*address(service), SLOW) as unread:
         for each in unread:
-            each.sendall(head.encode() + content)
+            each.sendall(large_request())
         assert answered_in_full(service)
         assert unread[0].recv(64).startswith(b"HTTP/1.1 200")
     assert answered_in_full(service)

