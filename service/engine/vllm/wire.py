@@ -68,14 +68,17 @@ class Wire:
 
     def __init__(self, *, api_key: str | None = None, connections: Connections | None = None) -> None:
         pool = connections or Connections()
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+        timeout = httpx.Timeout(connect=pool.connect_s, read=None, write=pool.write_s, pool=pool.pool_s)
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._closed = False
+        # A client on top of it would add cookies, redirects and proxies, of no use here, and half as much time again.
+        self._transport = httpx.AsyncHTTPTransport(
             limits=httpx.Limits(
                 max_connections=pool.most, max_keepalive_connections=pool.idle, keepalive_expiry=pool.idle_s
             ),
-            timeout=httpx.Timeout(connect=pool.connect_s, read=None, write=pool.write_s, pool=pool.pool_s),
             verify=ssl.create_default_context(),  # the system's certificates, where a cluster puts its own
-            trust_env=False,  # a proxy for the outside world has no business between gateway and models
+            trust_env=False,
         )
 
     async def get(self, url: str, path: str) -> Any:
@@ -115,18 +118,27 @@ class Wire:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        self._closed = True
+        await self._transport.aclose()
 
     async def _send(self, method: str, url: str, content: bytes | None = None) -> httpx.Response:
-        headers = {"Content-Type": "application/json"} if content else None
+        if self._closed:
+            raise EngineUnavailable("the engine is closed")
+        headers = self._headers | ({"Content-Type": "application/json"} if content else {})
         try:
-            return await self._client.request(method, url, content=content, headers=headers)
-        except RuntimeError as error:
-            if self._client.is_closed:
-                raise EngineUnavailable("the engine is closed") from error
-            raise
+            request = httpx.Request(method, url, content=content, headers=headers, extensions=self._extensions)
+            return await self._answer(request)
         except tuple(VENDOR_ERRORS) as error:
             raise translated(error, url) from error
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        return response
 
 
 def translated(error: Exception, url: str) -> EngineError:

@@ -73,6 +73,7 @@ class StandIn:
         self.frozen = False
         self.fault: Fault | None = None
         self.scored: list[dict[str, Any]] = []
+        self.heads: list[tuple[str, dict[str, str]]] = []
         self.accepted = 0
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -135,6 +136,7 @@ class StandIn:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             method, path, _ = head[0].split(" ")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+            self.heads.append((path, headers))
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             reply = await self._unless_gone(reader, self._reply(method, path, body))
             writer.write(reply.encoded())
