@@ -323,7 +323,9 @@ def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify) -> Score
         case EngineKind.ONNX:
             if not builder.profile.reading.by_token:
                 raise ConfigurationError(f"the profile {builder.profile.name} needs vLLM: set engine.kind")
-            return onnx_scorer(builder.profile.directory, threads=engine.threads, queue_prompts=engine.queue_prompts)
+            return onnx_scorer(
+                builder.profile.directory, threads=engine.threads, queue_prompts=engine.queue_prompts, notify=notify
+            )
         case EngineKind.VLLM:
             key = engine.api_key.get_secret_value() if engine.api_key else None
             options = VllmOptions(engine.urls, key, engine.call_tokens, Manners(priority=engine.priority))

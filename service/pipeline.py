@@ -30,6 +30,7 @@ from service.domain import (
 )
 from service.errors import EmbedderError, NotFound, OnepassError
 from service.observability.events import Degraded, Observer, RankingFinished, StageFinished
+from service.ranking.certainty import entropies
 from service.ranking.ranker import Outcome, Ranker, unranked
 from service.reranking import Reranking
 from service.retrieval.first_stage import FirstStage
@@ -135,7 +136,7 @@ class Pipeline:
         started = time.monotonic()
         outcome = await self._reranking.rank(request, ranker, candidates, top_k, deadline)
         rank_ms = _ms_since(started)
-        self._note_ranking(outcome, rank_ms)
+        self._note_ranking(outcome, ranker, rank_ms)
         return outcome.ranking, rank_ms, outcome.error
 
     def _first_stage(self, name: str | None) -> FirstStage:
@@ -162,7 +163,7 @@ class Pipeline:
         self._observer.observe(Degraded(found.degraded, "the first stage went on without vectors"))
         return EmbedderError("the query could not be embedded")
 
-    def _note_ranking(self, outcome: Outcome, rank_ms: float) -> None:
+    def _note_ranking(self, outcome: Outcome, ranker: Ranker, rank_ms: float) -> None:
         ranking = outcome.ranking
         self._observer.observe(StageFinished("rank", rank_ms / 1000))
         self._observer.observe(
@@ -171,8 +172,10 @@ class Pipeline:
                 strategy=ranking.strategy or "",
                 prompts=ranking.prompts,
                 rounds=ranking.rounds,
+                prompt_tokens=ranking.prompt_tokens,
                 seconds=rank_ms / 1000,
                 degraded=ranking.degraded,
+                entropies=entropies(ranking.readings, ranker.profile.reading),
             )
         )
         if ranking.degraded is not None:

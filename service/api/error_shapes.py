@@ -49,7 +49,8 @@ class ErrorResponse(JSONResponse):
         super().__init__(_native(problem), problem.status)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it, and leave its kind where the request is counted."""
+        scope.setdefault("state", {})["error"] = self._problem.kind
         shape = SHAPES.get(scope["path"], _OURS)
         status = shape.statuses.get(self._problem.status, self._problem.status)
         self.status_code = status

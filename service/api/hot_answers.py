@@ -74,7 +74,8 @@ class HotAnswers:
         entry = self._entries.get(key)
         if entry is not None and started < entry.until and entry.stamp == self._stamp():
             await self._give(entry, asked.id, started, send)
-            self._observer.observe(RequestFinished(scope["path"], "POST", 200, time.monotonic() - started))
+            seconds = time.monotonic() - started
+            self._observer.observe(RequestFinished(scope["path"], "POST", 200, seconds, asked.id))
             self._observer.observe(CacheAsked(CacheState.HIT))
             return
         scope.setdefault("state", {})["lasting"] = False

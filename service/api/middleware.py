@@ -10,8 +10,9 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.dialect_names import dialect_of
 from service.api.errors import error_response
-from service.observability.events import Observer, RequestFinished
+from service.observability.events import Observer, RequestFailed, RequestFinished
 
 REQUEST_ID = "x-request-id"
 _ACCEPTABLE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -37,9 +38,12 @@ class RequestContext:
             nonlocal told
             if not told:
                 told = True
-                route = getattr(scope.get("route"), "path", "(none)")
                 seconds = time.monotonic() - started
-                self._observer.observe(RequestFinished(route, _method(scope["method"]), status, seconds))
+                self._observer.observe(
+                    RequestFinished(route_of(scope), _method(scope["method"]), status, seconds, own_id)
+                )
+                if (reason := scope["state"].get("error")) is not None:
+                    self._observer.observe(RequestFailed(dialect_of(scope["path"]), reason))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -53,6 +57,9 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=own_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except Exception:
+                scope["state"]["error"] = "internal_server_error"
+                raise
             finally:
                 tell()
 
@@ -106,6 +113,12 @@ def replay(message: Message, receive: Receive) -> Receive:
         return message
 
     return replayed
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the path that was called; whatever else a client calls is one and the same."""
+    template: str = getattr(scope.get("route"), "path", "(none)")
+    return template
 
 
 def request_id(offered: str | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from service.cache.store import LEASE_S, Busy, Hit, Lead, Store
 from service.deadline import Deadline
 from service.domain import Answer, CachePolicy, CacheState, Candidate, DegradedReason
 from service.errors import CacheUnavailable, DeadlineExceeded, NotCached, OnepassError
-from service.observability.events import CacheAsked, CacheFailed, Observer
+from service.observability.events import CacheAsked, CacheFailed, CacheLed, Observer, StageFinished
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
 _REFRESH_S = 30.0
@@ -165,11 +166,13 @@ class AnswerCache:
 
     async def _fetch(self, store: Store, question: Question, make: Make) -> tuple[Made, CacheState]:
         """What the store has, or else what is made and kept."""
+        began = time.monotonic()
         try:
             looked = await self._looked(store, question)
         except CacheUnavailable as error:
             self._failed(error)
             looked = None
+        self._observer.observe(StageFinished("cache", time.monotonic() - began))
         if looked is None:
             return await make(question.deadline), CacheState.BYPASS
         if isinstance(looked, Lead):
@@ -212,6 +215,7 @@ class AnswerCache:
             made = await make(question.deadline)
         finally:
             renewing.cancel()
+            self._observer.observe(CacheLed(kept=made is not None and made.whole))
             if made is None or not made.whole:
                 await self._quietly(store.release(key, lead))
         if made.whole:

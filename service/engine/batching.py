@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Protocol
@@ -21,6 +22,7 @@ from service.engine.admissible import PromptLimits
 from service.engine.jobs import Job, JobQueue
 from service.engine.scorer import LabelLogits, Prompt, checked
 from service.errors import DeadlineExceeded, EngineError, EngineUnavailable
+from service.observability.events import EngineCalled, Notify
 
 
 class Runner(Protocol):
@@ -45,14 +47,21 @@ class BatchingScorer:
     """A ``Scorer`` over ``runner``.
 
     ``batch_tokens`` bounds a batch, padding included (one prompt always goes, however long); ``wait_s`` is the longest
-    a batch waits for company; ``queue_prompts`` may wait, more are refused. Belongs to the event loop that first scores
-    with it: its worker task starts there and ends with ``close``.
+    a batch waits for company; ``queue_prompts`` may wait, more are refused; ``notify`` hears of each batch. Belongs to
+    the event loop that first scores with it: its worker task starts there and ends with ``close``.
     """
 
     def __init__(
-        self, runner: Runner, *, batch_tokens: int = 2048, wait_s: float = 0.001, queue_prompts: int = 512
+        self,
+        runner: Runner,
+        *,
+        batch_tokens: int = 2048,
+        wait_s: float = 0.001,
+        queue_prompts: int = 512,
+        notify: Notify = lambda _: None,
     ) -> None:
         self._runner = runner
+        self._notify = notify
         self._queue = JobQueue(batch_tokens, queue_prompts)
         self._wait_s = wait_s
         self._worker: asyncio.Task[None] | None = None
@@ -137,7 +146,10 @@ class BatchingScorer:
     async def _answer(self, jobs: Sequence[Job]) -> None:
         if jobs:
             prompts = [job.prompt for job in jobs]
+            began = time.monotonic()
             answers = checked(prompts, await self._runner.run(prompts))
+            tokens = sum(job.tokens for job in jobs)
+            self._notify(EngineCalled(len(jobs), tokens, self._queue.fill(jobs), time.monotonic() - began))
             for job, answer in zip(jobs, answers, strict=True):
                 job.answer(answer)
 

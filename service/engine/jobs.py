@@ -112,6 +112,10 @@ class JobQueue:
                 job.fail(DeadlineExceeded("the deadline came while a prompt was queued"))
         return batch
 
+    def fill(self, batch: Sequence[Job]) -> float:
+        """The share of a batch's budget that ``batch`` takes with its padding; 1 for one that is above it."""
+        return min(1.0, max(job.tokens for job in batch) * len(batch) / self._batch_tokens)
+
     def drain(self) -> list[Job]:
         """All jobs; the queue is empty afterwards."""
         jobs, self._heap = self._heap, []

@@ -29,22 +29,24 @@ from service.engine.admissible import PromptLimits
 from service.engine.batching import BatchingScorer
 from service.engine.scorer import LabelLogits, Prompt
 from service.errors import EngineRejected, EngineUnavailable, ProfileError
+from service.observability.events import Notify
 
 WEIGHTS = ("model.int8.onnx", "model.onnx")
 INPUTS = ("input_ids", "last", "label_ids")
 OUTPUT = "logits"
 
 
-def onnx_scorer(folder: Path, *, threads: int = 2, queue_prompts: int = 512) -> BatchingScorer:
+def onnx_scorer(
+    folder: Path, *, threads: int = 2, queue_prompts: int = 512, notify: Notify = lambda _: None
+) -> BatchingScorer:
     """A ``Scorer`` over the model in ``folder``: prompts queue up, and one is scored at a time by ``threads``.
 
     Raises:
         ProfileError: see ``OnnxRunner``.
     """
     one_prompt = 1  # as a budget of tokens: the first prompt always goes, a second one never fits
-    return BatchingScorer(
-        OnnxRunner(folder, threads=threads), batch_tokens=one_prompt, wait_s=0.0, queue_prompts=queue_prompts
-    )
+    runner = OnnxRunner(folder, threads=threads)
+    return BatchingScorer(runner, batch_tokens=one_prompt, wait_s=0.0, queue_prompts=queue_prompts, notify=notify)
 
 
 class OnnxRunner:

@@ -18,11 +18,20 @@ class RequestFinished:
     method: str
     status: int
     seconds: float
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """The answer was an error: ``reason`` is its kind as ``dialect`` was told it, such as ``invalid_input``."""
+
+    dialect: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class StageFinished:
-    """A stage of the pipeline ran: embed, retrieve or rank."""
+    """A stage of a request ran: cache, embed, retrieve or rank."""
 
     stage: str
     seconds: float
@@ -30,14 +39,19 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class RankingFinished:
-    """A list was ranked, or left in its first-stage order for the reason given."""
+    """A list was ranked, or left in its first-stage order for the reason given.
+
+    ``entropies`` has one value for each prompt, see ``service.ranking.certainty``; none where it cannot be told.
+    """
 
     profile: str
     strategy: str
     prompts: int
     rounds: int
+    prompt_tokens: int
     seconds: float
     degraded: DegradedReason | None
+    entropies: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +99,13 @@ class AdmissionChanged:
 
 @dataclass(frozen=True, slots=True)
 class IndexOpened:
-    """An index is being served."""
+    """An index is being served: so many ``documents`` in so many ``bytes``, ``created`` at that Unix time."""
 
     name: str
     version: str
     documents: int
+    bytes: int
+    created: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,30 @@ class CacheFailed:
     """The store of answers could not be used; ``error`` is ``foreign_value`` or the class of what went wrong."""
 
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLed:
+    """This process had the lead for a missing answer, and ``kept`` what it made, or had nothing whole to keep."""
+
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCalled:
+    """The engine read a batch of prompts. ``fill`` is the share of the most tokens that one may have, at most 1."""
+
+    prompts: int
+    tokens: int
+    fill: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsRead:
+    """The labels of a prompt were as probable together as ``mass`` says, among all that the model might write."""
+
+    mass: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +213,7 @@ class PermutationRepaired:
 
 Event = (
     RequestFinished
+    | RequestFailed
     | StageFinished
     | RankingFinished
     | Degraded
@@ -184,6 +225,9 @@ Event = (
     | IndexWithdrawn
     | CacheAsked
     | CacheFailed
+    | CacheLed
+    | EngineCalled
+    | LabelsRead
     | KeysLoaded
     | KeysRefused
     | ReplicaUp

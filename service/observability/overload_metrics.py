@@ -1,19 +1,23 @@
-"""Metrics of what is done, refused and made smaller when more is asked for than can be ranked."""
+"""Metrics of what is done, refused and made smaller, most of all when more is asked for than can be ranked."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.observability.buckets import SECONDS
 from service.observability.events import AdmissionChanged, AdmissionRefused, AdmissionWaited, Degraded, Event
 
 
 class OverloadMetrics:
-    """Counts and times these events in ``registry``; ``buckets`` are bounds of seconds."""
+    """Counts and times these events in ``registry``."""
 
-    def __init__(self, registry: CollectorRegistry, buckets: tuple[float, ...]) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._degraded = Counter(
+            "onepass_degraded", "Answers that were less than asked for", ["reason"], registry=registry
+        )
         self._steps = Counter("onepass_degraded_steps", "Rankings made smaller to fit", ["step"], registry=registry)
         self._wait = Histogram(
-            "onepass_admission_wait_seconds", "Time in the queue", buckets=buckets, registry=registry
+            "onepass_admission_wait_seconds", "Time in the queue", buckets=SECONDS, registry=registry
         )
         self._refusals = Counter("onepass_admission_refusals", "Work refused", ["reason"], registry=registry)
         self._in_flight = Gauge("onepass_admission_in_flight_tokens", "Prompt tokens under way", registry=registry)
@@ -23,8 +27,10 @@ class OverloadMetrics:
     def observe(self, event: Event) -> None:
         """Take note of ``event`` if it is one of these."""
         match event:
-            case Degraded() if event.step is not None:
-                self._steps.labels(event.step.value).inc()
+            case Degraded():
+                self._degraded.labels(event.reason.value).inc()
+                if event.step is not None:
+                    self._steps.labels(event.step.value).inc()
             case AdmissionWaited():
                 self._wait.observe(event.seconds)
             case AdmissionRefused():

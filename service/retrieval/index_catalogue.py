@@ -123,7 +123,10 @@ class IndexCatalogue:
             self._live[stage.name] = LiveIndex(stage)
         else:
             live.replace(stage)
-        self._observer.observe(IndexOpened(stage.name, stage.version, stage.manifest.documents))
+        manifest = stage.manifest
+        self._observer.observe(
+            IndexOpened(stage.name, stage.version, manifest.documents, manifest.bytes, manifest.created_at)
+        )
 
     async def _withdraw(self, name: str) -> None:
         live = self._live.pop(name)

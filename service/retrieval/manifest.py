@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from service.errors import IndexCorrupt, IndexIncompatible
@@ -45,6 +46,16 @@ class Manifest:
         del promised["created"]
         return hashlib.sha256(json.dumps(promised, sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(record.bytes for record in self.files.values())
+
+    @property
+    def created_at(self) -> float:
+        """``created`` as a Unix time."""
+        return datetime.fromisoformat(self.created).timestamp()
+
     def require_embedder(self, name: str, dimension: int) -> None:
         """Raises ``IndexIncompatible`` unless the vectors are those of this embedder."""
         if (self.embedder, self.dimension) != (name, dimension):
@@ -76,7 +87,8 @@ class Manifest:
             version = fields.pop("version")
             files = {name: FileRecord(**record) for name, record in fields.pop("files").items()}
             manifest = cls(**fields, files=files)
-        except (TypeError, AttributeError, KeyError) as error:
+            datetime.fromisoformat(manifest.created)
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
             raise IndexCorrupt(f"manifest.json lacks what a manifest holds: {error!r}") from error
         if manifest.version != version:
             raise IndexCorrupt("manifest.json was changed after it was written: its version is not its contents' hash")

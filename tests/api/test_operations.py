@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -51,8 +52,30 @@ def test_metrics_count_what_happened(service: httpx.Client) -> None:
     assert gained("onepass_requests_total", route=route, method="POST", status="200") == 2
     assert gained("onepass_degraded_total", reason="deadline") == 1
     prompts = answer["rerank"]["prompts"] + late["rerank"]["prompts"]
-    assert gained("onepass_prompts_total", profile="onepass-mini", strategy="sliding") == prompts > 0
+    assert gained("onepass_ranking_prompts_sum", profile="onepass-mini", strategy="sliding") == prompts > 0
     assert after["onepass_index_documents", (("index", "python-docs"),)] > 3000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "dialect", "reason"),
+    [
+        ("/v1/search", {"query": ""}, "native", "invalid_input"),
+        ("/v1/search", {"query": "q", "index": "none"}, "native", "not_found"),
+        ("/rerank", {"query": "q", "texts": 7}, "tei", "invalid_input"),
+        ("/v2/rerank", {"query": "", "documents": ["a"]}, "cohere", "invalid_input"),
+        ("/score", {"queries": 7, "documents": 7}, "vllm", "invalid_input"),
+        ("/nowhere", {}, "native", "not_found"),
+    ],
+)
+def test_errors_are_counted_by_dialect_and_reason(
+    service: httpx.Client, path: str, body: dict[str, Any], dialect: str, reason: str
+) -> None:
+    key = ("onepass_errors_total", (("dialect", dialect), ("reason", reason)))
+    before = samples(service).get(key, 0)
+
+    assert service.post(path, json=body).is_client_error
+
+    assert samples(service)[key] == before + 1
 
 
 def test_paths_that_do_not_exist_make_no_time_series(service: httpx.Client) -> None:

@@ -11,6 +11,7 @@ from service.cache.memory import MemoryStore
 from service.cache.store import LEASE_S, Store
 from service.domain import CachePolicy, CacheState, DegradedReason
 from service.errors import DeadlineExceeded, NotCached
+from service.observability.events import CacheLed, StageFinished
 from tests.cache.asking import KEY, Maker, Seen, cache, question
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +54,18 @@ async def test_a_degraded_answer_is_not_kept(store: Store, degraded: DegradedRea
         made = await answers.answer(question(), make)
         assert made.answer.cache is CacheState.MISS
     assert make.made == 2
+
+
+async def test_who_makes_an_answer_tells_whether_it_was_kept(store: Store) -> None:
+    seen = Seen()
+    answers = cache(store, seen)
+
+    await answers.answer(question(), Maker(degraded=DegradedReason.DEADLINE))
+    await answers.answer(question(), Maker())
+    await answers.answer(question(), Maker())
+
+    assert [event.kept for event in seen.events if isinstance(event, CacheLed)] == [False, True]
+    assert [event.stage for event in seen.events if isinstance(event, StageFinished)] == ["cache"] * 3
 
 
 async def test_an_error_goes_to_its_caller_and_frees_the_lead(store: Store) -> None:

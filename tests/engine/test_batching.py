@@ -24,6 +24,7 @@ from service.errors import (
     EngineUnavailable,
     OnepassError,
 )
+from service.observability.events import EngineCalled, Event
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +103,17 @@ async def test_a_batch_keeps_to_its_tokens_counted_with_padding(make: Make) -> N
     lengths = [(1, 10), (2, 10), (3, 20), (4, 20), (5, 90), (6, 10)]
     await scorer.score([prompt(mark, tokens) for mark, tokens in lengths], Deadline.never())
     assert runner.batches == [[1, 2], [3, 4], [5], [6]]
+
+
+async def test_each_batch_is_told_with_how_full_it_was() -> None:
+    heard: list[Event] = []
+    scorer = BatchingScorer(ScriptedRunner(), batch_tokens=40, wait_s=0.01, notify=heard.append)
+    await scorer.score([prompt(1), prompt(2), prompt(3, tokens=5)], Deadline.after(5))
+    await scorer.score([prompt(4, tokens=50)], Deadline.after(5))
+    await scorer.close()
+
+    told = [(e.prompts, e.tokens, e.fill) for e in heard if isinstance(e, EngineCalled)]
+    assert told == [(3, 25, 30 / 40), (1, 50, 1.0)]
 
 
 async def test_the_earliest_deadline_goes_first(make: Make) -> None:

@@ -52,7 +52,7 @@ def test_keys_that_could_not_be_read_again_are_an_error(capsys: pytest.CaptureFi
 def test_quiet_levels_and_ordinary_requests_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     configure("error", json_lines=True)
     LogObserver().observe(Degraded(DegradedReason.DEADLINE, "late"))
-    LogObserver().observe(RequestFinished("/v1/search", "POST", 200, 0.1))
+    LogObserver().observe(RequestFinished("/v1/search", "POST", 200, 0.1, "abc"))
 
     assert capsys.readouterr().err == ""
 

@@ -47,11 +47,19 @@ def test_a_manifest_edited_by_hand_is_refused(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "[]", "7", '"format"', "{}", "{", '{"format": 1}', changed(files=[]), changed(surplus=1)]
+    "text",
+    [
+        *("", "null", "[]", "7", '"format"', "{}", "{", '{"format": 1}'),
+        *(changed(files=[]), changed(surplus=1), changed(created="yesterday")),
+    ],
 )
 def test_what_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(IndexCorrupt):
         Manifest.from_json(text)
+
+
+def test_it_tells_its_size_and_when_it_was_made() -> None:
+    assert (MANIFEST.bytes, MANIFEST.created_at) == (30, 1_795_251_600)
 
 
 def test_every_truncation_is_refused() -> None:

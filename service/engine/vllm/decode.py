@@ -5,6 +5,7 @@ The values are log probabilities; within a prompt they differ from the logits by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,14 @@ class DecodeReading:
         return checked(
             prompts, [_labels(choice, prompt.label_ids) for choice, prompt in zip(choices, prompts, strict=True)]
         )
+
+
+def label_mass(logits: LabelLogits) -> float:
+    """The probability that the model would have written a label by itself, which falls when it or its prompt is wrong.
+
+    A server that runs ``--logprobs-mode processed_logprobs`` shares all probability among the labels: always 1.
+    """
+    return min(1.0, math.fsum(math.exp(min(value, 0.0)) for value in logits))
 
 
 def _labels(choice: Any, label_ids: Sequence[int]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from service.engine.scorer import LabelLogits, Prompt
 from service.engine.vllm.addresses import Addresses
 from service.engine.vllm.answers import member
 from service.engine.vllm.chunks import split
+from service.engine.vllm.decode import label_mass
 from service.engine.vllm.discovery import Card, Discovery, Needs, Served
 from service.engine.vllm.reading import Manners, Mode
 from service.engine.vllm.replica import Policy, ReplicaLost
@@ -18,7 +20,7 @@ from service.engine.vllm.side_by_side import side_by_side
 from service.engine.vllm.upstreams import Upstreams
 from service.engine.vllm.wire import Connections, Wire
 from service.errors import ConfigurationError, EngineRejected
-from service.observability.events import Notify
+from service.observability.events import EngineCalled, LabelsRead, Notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class VllmScorer:
     def __init__(self, options: VllmOptions, needs: Needs, notify: Notify = lambda _: None) -> None:
         self._options = options
         self._needs = needs
+        self._notify = notify
         self._limits = PromptLimits(tokens=needs.prompt_tokens)
         self._labels = frozenset(needs.label_ids)
         self._wire = Wire(api_key=options.api_key, connections=options.connections)
@@ -120,10 +123,20 @@ class VllmScorer:
     async def _ask(self, url: str, served: Served, prompts: Sequence[Prompt]) -> list[LabelLogits]:
         reading, name = served.reading, served.card.name
         request = reading.request(name, prompts, self._options.manners.of(prompts[0].owner))
+        began = time.monotonic()
         answer = await self._wire.post(url, reading.path, request)
         if member(answer, "model") != name:
             raise ReplicaLost(f"{url} answered for another model than {name}")
-        return reading.logits(answer, prompts)
+        logits = reading.logits(answer, prompts)
+        self._note(prompts, time.monotonic() - began)
+        if reading.mode is Mode.DECODE:
+            for values in logits:
+                self._notify(LabelsRead(label_mass(values)))
+        return logits
+
+    def _note(self, prompts: Sequence[Prompt], seconds: float) -> None:
+        tokens = sum(prompt.tokens for prompt in prompts)
+        self._notify(EngineCalled(len(prompts), tokens, min(1.0, tokens / self._options.call_tokens), seconds))
 
     async def _probe(self, url: str, known: Served | None) -> Served:
         """What a server serves, if it is what every server of its mode has served since the first one."""

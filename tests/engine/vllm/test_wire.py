@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import math
+
 import httpx
 import pytest
 
+from service.deadline import Deadline
+from service.engine.vllm.decode import label_mass
+from service.engine.vllm.reading import Mode
 from service.engine.vllm.replica import ReplicaLost
 from service.engine.vllm.wire import VENDOR_ERRORS, Wire, translated
 from service.errors import EngineError, EngineUnavailable
-from tests.engine.vllm.stand_in import StandIn
+from service.observability.events import EngineCalled, Event, LabelsRead
+from tests.engine.vllm.gateways import gateway
+from tests.engine.vllm.stand_in import MODES, StandIn, prompt
 
 pytestmark = pytest.mark.anyio
 
@@ -40,3 +47,19 @@ async def test_a_closed_wire_is_unavailable() -> None:
     await wire.close()
     with pytest.raises(EngineUnavailable, match="closed"):
         await wire.get("http://127.0.0.1:9", "/version")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_each_call_is_told_and_the_mass_of_labels_where_it_is_known(mode: Mode) -> None:
+    events: list[Event] = []
+    async with StandIn(mode) as server, gateway(server, events=events, call_tokens=4) as scorer:
+        await scorer.score([prompt(1, 2), prompt(3), prompt(4, 5)], Deadline.after(5))
+
+    calls = [event for event in events if isinstance(event, EngineCalled)]
+    assert sorted((call.prompts, call.tokens, call.fill) for call in calls) == [(1, 2, 0.5), (2, 3, 0.75)]
+    assert len([event for event in events if isinstance(event, LabelsRead)]) == (3 if mode is Mode.DECODE else 0)
+
+
+def test_the_mass_of_labels_is_their_probability() -> None:
+    assert label_mass((math.log(0.5), math.log(0.25))) == pytest.approx(0.75)
+    assert label_mass((0.0, 0.0)) == 1
