@@ -5,6 +5,7 @@ The only file that knows concrete classes; the command line reaches them through
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from service.api.middleware import BodyLimit, RequestContext
 from service.api.model_names import ModelNames
 from service.api.routes import admin, cohere, infinity, native, operations, playground, tei, vllm, voyage
 from service.api.schemas.operations import IndexBody, ProfileBody
+from service.api.tracing import Tracing
 from service.api.under_way import RequestLifetime, UnderWay
 from service.cache.answers import AnswerCache, Lifetimes
 from service.cache.memory import MemoryStore
@@ -44,6 +46,7 @@ from service.errors import ConfigurationError
 from service.observability.events import Notify, Observer, Observers
 from service.observability.logs import LogObserver, configure
 from service.observability.prometheus import PrometheusObserver
+from service.observability.spans import Tracer
 from service.pipeline import Pipeline
 from service.ranking import profile as profiles
 from service.ranking.profile import Profile
@@ -79,6 +82,7 @@ class House:
     answers: AnswerCache
     metrics: PrometheusObserver
     observers: Observers
+    tracer: Tracer | None
 
     async def open(self) -> None:
         """Look at the model servers for the first time. Raises ``ConfigurationError`` for one that cannot be used."""
@@ -93,6 +97,8 @@ class House:
             await ranker.scorer.close()
         await self.indexes.close()
         await self.embedder.close()
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
 
 
 def compose(settings: Settings) -> House:
@@ -102,7 +108,7 @@ def compose(settings: Settings) -> House:
         ConfigurationError, ProfileError, IndexFolderError: what cannot be opened, and why.
     """
     metrics = PrometheusObserver()
-    observers = Observers([metrics, LogObserver()])
+    observers = Observers([metrics, LogObserver(requests=settings.logs.requests, queries=settings.logs.queries)])
     embedder = build_embedder(settings)
     indexes = _open_indexes(settings, embedder, observers)
     rankers = [build_ranker(settings, name, observers.observe) for name in _profile_names(settings)]
@@ -116,7 +122,7 @@ def compose(settings: Settings) -> House:
         observer=observers,
         answers=answers,
     )
-    return House(pipeline, indexes, rankers, embedder, answers, metrics, observers)
+    return House(pipeline, indexes, rankers, embedder, answers, metrics, observers, build_tracer(settings))
 
 
 @asynccontextmanager
@@ -192,6 +198,8 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
             tenant=settings.server.tenant_header,
             observer=house.observers,
         )
+    if house.tracer is not None:
+        app.add_middleware(Tracing, tracer=house.tracer)
     return app
 
 
@@ -239,6 +247,18 @@ def build_store(settings: Settings) -> Store | None:
                 raise ConfigurationError("a redis cache needs a url")
             options = RedisOptions(namespace=wanted.namespace, limit_s=wanted.limit_ms / 1000)
             return RedisStore(wanted.url.get_secret_value(), options)
+
+
+def build_tracer(settings: Settings) -> Tracer | None:
+    """Where spans go. Raises ``ConfigurationError`` where they are asked for and cannot be sent."""
+    wanted = settings.traces
+    if wanted.endpoint is None:
+        return None
+    try:
+        from service.observability.otlp import OtlpTracer  # noqa: PLC0415  only installed where it is wanted
+    except ImportError as error:
+        raise ConfigurationError("traces need OpenTelemetry's SDK: pip install 'onepass[otel]'") from error
+    return OtlpTracer(wanted.endpoint, sample=wanted.sample, name=wanted.service)
 
 
 def _lifetimes(settings: Settings) -> Lifetimes:

@@ -29,7 +29,8 @@ from service.domain import (
     Timings,
 )
 from service.errors import EmbedderError, NotFound, OnepassError
-from service.observability.events import Degraded, Observer, RankingFinished, StageFinished
+from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
+from service.observability.spans import annotate, span
 from service.ranking.certainty import entropies
 from service.ranking.ranker import Outcome, Ranker, unranked
 from service.reranking import Reranking
@@ -75,6 +76,7 @@ class Pipeline:
         """
         started = time.monotonic()
         deadline = Deadline.after(request.timeout_ms / 1000)
+        self._observer.observe(QueryAsked(request.query))
         first_stage = self._first_stage(request.index)
         ranker = self._ranker(request.rerank)
         version = first_stage.version  # the index may be replaced before it is searched
@@ -108,6 +110,7 @@ class Pipeline:
         """
         started = time.monotonic()
         deadline = Deadline.after(request.timeout_ms / 1000)
+        self._observer.observe(QueryAsked(request.query))
         count = len(request.documents)
         top_n = count if request.top_n is None else min(request.top_n, count)
         candidates = tuple(Candidate(document, rank, 0.0) for rank, document in enumerate(request.documents, 1))
@@ -134,9 +137,10 @@ class Pipeline:
         if not request.rerank.enabled:
             return unranked(len(candidates)), 0.0, None
         started = time.monotonic()
-        outcome = await self._reranking.rank(request, ranker, candidates, top_k, deadline)
-        rank_ms = _ms_since(started)
-        self._note_ranking(outcome, ranker, rank_ms)
+        with span("rank", profile=ranker.profile.name, candidates=len(candidates)):
+            outcome = await self._reranking.rank(request, ranker, candidates, top_k, deadline)
+            rank_ms = _ms_since(started)
+            self._note_ranking(outcome, ranker, rank_ms)
         return outcome.ranking, rank_ms, outcome.error
 
     def _first_stage(self, name: str | None) -> FirstStage:
@@ -165,6 +169,13 @@ class Pipeline:
 
     def _note_ranking(self, outcome: Outcome, ranker: Ranker, rank_ms: float) -> None:
         ranking = outcome.ranking
+        annotate(
+            strategy=ranking.strategy or "",
+            prompts=ranking.prompts,
+            rounds=ranking.rounds,
+            prompt_tokens=ranking.prompt_tokens,
+            degraded=ranking.degraded or "",
+        )
         self._observer.observe(StageFinished("rank", rank_ms / 1000))
         self._observer.observe(
             RankingFinished(

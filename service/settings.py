@@ -192,6 +192,22 @@ class LogSettings(Section):
 
     level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe level written")
     json_lines: bool = Field(False, description="one JSON object a line, for machines")
+    requests: bool = Field(False, description="a line for each request; else only for those that went wrong")
+    queries: bool = Field(False, description="a line with the text of each query, which is written nowhere else")
+
+
+class TraceSettings(Section):
+    """Where the spans of requests are sent; needs the extra `otel`."""
+
+    endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="OTLP collector over HTTP, such as http://127.0.0.1:4318; else no traces",
+    )
+    sample: float = Field(
+        0.1, ge=0, le=1, description="share of requests traced, where the caller's `traceparent` does not decide"
+    )
+    service: str = Field("onepass", min_length=1, description="name of this service in traces")
 
 
 class Settings(BaseSettings):
@@ -214,6 +230,7 @@ class Settings(BaseSettings):
     admission: AdmissionSettings = AdmissionSettings()
     limits: LimitSettings = LimitSettings()
     logs: LogSettings = LogSettings()
+    traces: TraceSettings = TraceSettings()
 
 
 def load() -> Settings:

@@ -17,6 +17,7 @@ from service.admission.fair_queue import Demand, FairQueue, Waiter
 from service.admission.throughput import Throughput
 from service.errors import Overloaded
 from service.observability.events import AdmissionChanged, AdmissionRefused, AdmissionWaited, Observer, RefusalReason
+from service.observability.spans import span
 
 HEADROOM = 1.2
 """Rates vary: work that would only just be done in time is not begun."""
@@ -72,7 +73,8 @@ class Admission:
             Overloaded: it would miss its deadline, or has waited until it would; with the time after which to retry.
         """
         self.refuse_if_too_late(demand)
-        await self._turn(Waiter(demand))
+        with span("admission", tokens=demand.tokens, waiting=self.waiting):
+            await self._turn(Waiter(demand))
         permit = Permit()
         try:
             yield permit

@@ -19,6 +19,7 @@ from service.api.headers import server_timing
 from service.api.middleware import REQUEST_ID, replay, request_id
 from service.domain import CacheState, Timings
 from service.observability.events import CacheAsked, Observer, RequestFinished
+from service.observability.spans import annotate
 
 PATHS = frozenset({"/v1/search", "/v1/rerank"})
 _LARGEST_BODY = 1 << 16
@@ -43,6 +44,7 @@ class _Entry:
     lasting: bytes
     until: float
     stamp: Hashable
+    route: object
 
 
 class HotAnswers:
@@ -73,10 +75,12 @@ class HotAnswers:
         key = (scope["path"], asked.tenant, asked.content_type, message["body"])
         entry = self._entries.get(key)
         if entry is not None and started < entry.until and entry.stamp == self._stamp():
+            scope["route"] = entry.route
             await self._give(entry, asked.id, started, send)
             seconds = time.monotonic() - started
             self._observer.observe(RequestFinished(scope["path"], "POST", 200, seconds, asked.id))
             self._observer.observe(CacheAsked(CacheState.HIT))
+            annotate(cache=CacheState.HIT.value)
             return
         scope.setdefault("state", {})["lasting"] = False
         await self._app(scope, replay(message, receive), self._keeping(key, scope, send))
@@ -118,17 +122,17 @@ class HotAnswers:
             await send(message)
             whole = message["type"] == "http.response.body" and not message.get("more_body")
             if whole and scope["state"]["lasting"] and stamp == self._stamp():
-                self._keep(key, message["body"], stamp)
+                self._keep(key, message["body"], stamp, scope.get("route"))
 
         return sending
 
-    def _keep(self, key: Hashable, body: bytes, stamp: Hashable) -> None:
+    def _keep(self, key: Hashable, body: bytes, stamp: Hashable, route: object) -> None:
         self._forget(key)
         own_id, _, rest = body.removeprefix(_ID).partition(b'"')
         lasting, found, _ = rest.rpartition(_TIMINGS)
         if not body.startswith(_ID) or not own_id or not found:
             return
-        self._entries[key] = _Entry(b'"' + lasting, time.monotonic() + self._keep_s, stamp)
+        self._entries[key] = _Entry(b'"' + lasting, time.monotonic() + self._keep_s, stamp, route)
         self._bytes += len(self._entries[key].lasting)
         while self._bytes > _KEPT_BYTES:
             self._forget(next(iter(self._entries)))

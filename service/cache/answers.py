@@ -21,6 +21,7 @@ from service.deadline import Deadline
 from service.domain import Answer, CachePolicy, CacheState, Candidate, DegradedReason
 from service.errors import CacheUnavailable, DeadlineExceeded, NotCached, OnepassError
 from service.observability.events import CacheAsked, CacheFailed, CacheLed, Observer, StageFinished
+from service.observability.spans import annotate, span
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
 _REFRESH_S = 30.0
@@ -119,6 +120,7 @@ class AnswerCache:
         """
         made, state = await self._answer(question, make)
         self._observer.observe(CacheAsked(state))
+        annotate(cache=state.value)
         return replace(made, answer=replace(made.answer, cache=state))
 
     async def _answer(self, question: Question, make: Make) -> tuple[Made, CacheState]:
@@ -148,8 +150,9 @@ class AnswerCache:
         while flight in self._flights:
             patience = question.patience_s
             try:
-                async with asyncio.timeout(patience) as limit:
-                    (made, state), _ = await self._flights.join(flight, lambda: self._fetch(store, question, make))
+                with span("wait"):
+                    async with asyncio.timeout(patience) as limit:
+                        (made, state), _ = await self._flights.join(flight, lambda: self._fetch(store, question, make))
             except TimeoutError:
                 if not limit.expired():
                     raise
@@ -168,7 +171,8 @@ class AnswerCache:
         """What the store has, or else what is made and kept."""
         began = time.monotonic()
         try:
-            looked = await self._looked(store, question)
+            with span("cache"):
+                looked = await self._looked(store, question)
         except CacheUnavailable as error:
             self._failed(error)
             looked = None

@@ -12,6 +12,7 @@ from service.api.under_way import UnderWay
 from service.app import create_app
 from service.cli.draining import DrainingServer
 from service.cli.options import IndexesDir, Profile, settings_with
+from service.observability.logs import library_logs
 
 STARTUP_FAILED = 3
 """Exit code when the port is taken, or a model server cannot be used."""
@@ -32,6 +33,7 @@ def serve(
         create_app(settings, under_way),
         host=host or settings.server.host,
         port=settings.server.port if port is None else port,
+        log_config=library_logs(settings.logs.level, json_lines=settings.logs.json_lines),
         log_level=settings.logs.level,
         access_log=False,
         server_header=False,

@@ -30,6 +30,13 @@ class RequestFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryAsked:
+    """Somebody asked for a ranking. The only event that holds a text of a caller's, for logs that are told to."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageFinished:
     """A stage of a request ran: cache, embed, retrieve or rank."""
 
@@ -214,6 +221,7 @@ class PermutationRepaired:
 Event = (
     RequestFinished
     | RequestFailed
+    | QueryAsked
     | StageFinished
     | RankingFinished
     | Degraded

@@ -13,6 +13,7 @@ from service.deadline import Deadline
 from service.domain import Window, WindowReading
 from service.engine.scorer import LabelLogits, Prompt, Scorer
 from service.errors import DeadlineExceeded, EngineError
+from service.observability.spans import annotate, span
 from service.ranking.strategies.plan import Order, Plan, Round
 
 RESERVE_S = 0.02
@@ -82,8 +83,10 @@ async def _ask(
     deadline.check("the next round of windows")
     limit = None if math.isinf(deadline.at) else deadline.remaining
     try:
-        with anyio.fail_after(limit):
+        with span("round", prompts=len(step.windows)), anyio.fail_after(limit):
             prompts = await make_prompts(step.windows)
-            return await scorer.score(prompts, deadline), sum(len(prompt.token_ids) for prompt in prompts)
+            tokens = sum(len(prompt.token_ids) for prompt in prompts)
+            annotate(prompt_tokens=tokens)
+            return await scorer.score(prompts, deadline), tokens
     except TimeoutError:
         raise DeadlineExceeded("the time ran out while windows were read") from None

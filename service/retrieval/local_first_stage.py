@@ -15,6 +15,7 @@ import numpy as np
 from service.deadline import Deadline
 from service.domain import Candidate, DegradedReason, PassageTokens, RetrievalMode, Retrieved
 from service.errors import DeadlineExceeded, EmbedderError, IndexCorrupt, RetrievalError
+from service.observability.spans import span
 from service.retrieval import faiss_index, index_store, lexical
 from service.retrieval.document_store import DocumentReader
 from service.retrieval.embedding.embedder import Embedder, Vectors
@@ -123,11 +124,13 @@ class LocalFirstStage:
         Scores are inner products (dense), BM25 (lexical) or sums of reciprocal ranks (hybrid).
         """
         started = time.perf_counter()
-        vector, degraded = await self._query_vector(query, mode, deadline)
+        with span("embed"):
+            vector, degraded = await self._query_vector(query, mode, deadline)
         embedded = time.perf_counter()
 
         question = _Question(query, vector, mode, count)
-        candidates = await self._workers.run(lambda reader: self._search(reader, question, deadline), deadline)
+        with span("retrieve", index=self._name, mode=mode.value, count=count):
+            candidates = await self._workers.run(lambda reader: self._search(reader, question, deadline), deadline)
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
         return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded)
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from structlog.stdlib import ProcessorFormatter
 
 from service.domain import DegradedReason
-from service.observability.events import Degraded, IndexRefused, KeysLoaded, KeysRefused, RequestFinished
-from service.observability.logs import LogObserver, configure
+from service.observability.events import Degraded, IndexRefused, KeysLoaded, KeysRefused, QueryAsked, RequestFinished
+from service.observability.logs import LogObserver, configure, library_logs
+from service.observability.spans import Unsampled, within
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +65,37 @@ def test_overload_writes_nothing_that_would_add_to_it(capsys: pytest.CaptureFixt
     LogObserver().observe(Degraded(DegradedReason.OVERLOADED, "full"))
 
     assert capsys.readouterr().err == ""
+
+
+def test_a_request_is_a_line_where_lines_for_requests_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", json_lines=True)
+    LogObserver(requests=True).observe(RequestFinished("/v1/search", "POST", 200, 0.0123456, "abc"))
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["route"], line["status"], line["ms"], line["request_id"]) == (
+        "request",
+        "/v1/search",
+        200,
+        12.346,
+        "abc",
+    )
+
+
+def test_a_query_is_written_only_where_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("debug", json_lines=True)
+    LogObserver(requests=True).observe(QueryAsked("zebra"))
+    assert capsys.readouterr().err == ""
+
+    LogObserver(queries=True).observe(QueryAsked("zebra"))
+    assert json.loads(capsys.readouterr().err)["query"] == "zebra"
+
+
+def test_a_line_of_a_library_looks_like_any_other() -> None:
+    formatter = library_logs("info", json_lines=True)["formatters"]["lines"]
+    lines = ProcessorFormatter(**{name: value for name, value in formatter.items() if name != "()"})
+    record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, "port %s", (80,), None)
+    with structlog.contextvars.bound_contextvars(request_id="abc"), within(Unsampled()):
+        line = json.loads(lines.format(record))
+
+    assert (line["event"], line["level"], line["request_id"]) == ("port 80", "warning", "abc")
+    assert line["trace_id"]

@@ -15,6 +15,7 @@ from service.engine.vllm.members import Addresses, Members, Probe
 from service.engine.vllm.replica import Attempt, Policy, Replica, ReplicaLost
 from service.errors import DeadlineExceeded, EngineError, EngineProtocolError, EngineUnavailable
 from service.observability.events import Notify
+from service.observability.spans import span
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class Upstreams(Generic[S]):
         if served is None:
             raise EngineUnavailable(f"{replica.url} went down")
         limit = min(self._policy.attempt_s, deadline.remaining)
-        with Attempt(replica, tokens, limit) as attempt:
+        with span("call", calls=True, upstream=replica.url, tokens=tokens), Attempt(replica, tokens, limit) as attempt:
             began = time.monotonic()
             result = await send(replica.url, served)
             replica.succeeded(time.monotonic() - began)

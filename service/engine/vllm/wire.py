@@ -14,6 +14,7 @@ from pydantic_core import to_json  # five times as fast as json.dumps for a list
 
 from service.engine.vllm.replica import ReplicaLost
 from service.errors import EngineError, EngineProtocolError, EngineRejected, EngineUnavailable
+from service.observability.spans import outgoing
 
 _SHOWN = 300
 """Characters of a server's error message that are passed on."""
@@ -124,7 +125,7 @@ class Wire:
     async def _send(self, method: str, url: str, content: bytes | None = None) -> httpx.Response:
         if self._closed:
             raise EngineUnavailable("the engine is closed")
-        headers = self._headers | ({"Content-Type": "application/json"} if content else {})
+        headers = {**self._headers, **outgoing(), **({"Content-Type": "application/json"} if content else {})}
         try:
             request = httpx.Request(method, url, content=content, headers=headers, extensions=self._extensions)
             return await self._answer(request)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from service.deadline import Deadline
 from service.errors import ConfigurationError, DeadlineExceeded, EmbedderError
+from service.observability.spans import outgoing
 from service.retrieval.embedding.embedder import Vectors
 
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -128,7 +129,7 @@ class OpenAIEmbedder:
     async def _try(self, texts: list[str]) -> Vectors:
         body = {"model": self._model, "input": texts, "encoding_format": "float"}
         try:
-            response = await self._client.post("/v1/embeddings", json=body)
+            response = await self._client.post("/v1/embeddings", json=body, headers=dict(outgoing()))
         except httpx.TransportError as error:
             raise _TryAgain(f"the encoder cannot be reached: {type(error).__name__}", pause=0.0) from error
         except httpx.HTTPError as error:

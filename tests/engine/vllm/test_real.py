@@ -25,6 +25,7 @@ from service.engine.vllm.replica import Policy, ReplicaLost
 from service.engine.vllm.scorer import VllmOptions, VllmScorer, connect
 from service.engine.vllm.wire import Wire
 from service.errors import ConfigurationError, DeadlineExceeded, EngineRejected
+from service.observability.spans import Unsampled, within
 from service.ranking import profile as profiles
 from service.ranking.prompt import PromptBuilder
 
@@ -105,6 +106,21 @@ async def test_both_modes_read_the_same_logits(needs: Needs) -> None:
     for decoded, pooled in zip(*answers, strict=True):
         difference = np.array(decoded) - np.array(pooled)
         assert np.abs(difference - difference.mean()).max() < BFLOAT16 * np.abs(decoded).max()
+
+
+@BOTH
+async def test_the_server_is_told_the_span_it_works_for(needs: Needs, mode: Mode) -> None:
+    sent: list[httpx.Headers] = []
+
+    async def note(request: httpx.Request) -> None:
+        sent.append(request.headers)
+
+    async with gateway(needs, url(mode)) as scorer:
+        scorer._wire._client.event_hooks["request"].append(note)
+        span = Unsampled()
+        with within(span):
+            await scorer.score(windows(needs, 2), Deadline.after(60))
+    assert span.headers["traceparent"] in [headers.get("traceparent") for headers in sent]
 
 
 @BOTH
