@@ -109,14 +109,19 @@ async def test_both_modes_read_the_same_logits(needs: Needs) -> None:
 
 
 @BOTH
-async def test_the_server_is_told_the_span_it_works_for(needs: Needs, mode: Mode) -> None:
+async def test_the_server_is_told_the_span_it_works_for(
+    needs: Needs, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[httpx.Headers] = []
-
-    async def note(request: httpx.Request) -> None:
-        sent.append(request.headers)
-
     async with gateway(needs, url(mode)) as scorer:
-        scorer._wire._client.event_hooks["request"].append(note)
+        transport = scorer._wire._transport
+        answer = transport.handle_async_request
+
+        async def noting(request: httpx.Request) -> httpx.Response:
+            sent.append(request.headers)
+            return await answer(request)
+
+        monkeypatch.setattr(transport, "handle_async_request", noting)
         span = Unsampled()
         with within(span):
             await scorer.score(windows(needs, 2), Deadline.after(60))
