@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 
 from service import __version__
 from service.admission.admission import Admission
+from service.api import description
 from service.api import errors as api_errors
 from service.api.auth import Authentication
 from service.api.dialects import Backend
@@ -61,7 +64,16 @@ from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOption
 from service.retrieval.index_catalogue import IndexCatalogue
 from service.retrieval.live_index import LiveIndex
 from service.retrieval.local_first_stage import Options
-from service.settings import CacheKind, EmbedderKind, EngineKind, ServerSettings, Settings, load
+from service.settings import (
+    CacheKind,
+    EmbedderKind,
+    EngineKind,
+    EngineSettings,
+    IndexSettings,
+    ServerSettings,
+    Settings,
+    load,
+)
 
 CAPACITY_TOKENS = 4_096
 """Under way at once where one forward pass follows the other: two or three lists of 20, so that the engine has always a
@@ -159,6 +171,8 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
         title="Onepass",
         summary="Online listwise reranking: one forward pass, a few logits",
         version=__version__,
+        description=description.introduction(),
+        openapi_tags=description.groups(),
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # FastAPI's own: it records exceptions' texts
         docs_url=None,  # both pages load scripts from elsewhere
@@ -201,6 +215,16 @@ def create_app(settings: Settings | None = None, under_way: UnderWay | None = No
     if house.tracer is not None:
         app.add_middleware(Tracing, tracer=house.tracer)
     return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The description of every endpoint that there can be, whatever the settings of this process."""
+    settings = Settings.model_construct(
+        server=ServerSettings(admin_key=SecretStr("shown nowhere")),
+        engine=EngineSettings(kind=EngineKind.FAKE),
+        indexes=IndexSettings(directory=Path("/nonexistent")),
+    )
+    return create_app(settings).openapi()
 
 
 def _guard(app: FastAPI, settings: ServerSettings, notify: Notify) -> None:

@@ -175,12 +175,18 @@ class AdmissionSettings(Section):
     requests: int = Field(512, ge=1, description="requests under way at once; more get 429 before their body is parsed")
 
 
+MOST_DOCUMENTS = 10_000
+"""Of one request, whatever the settings: bodies with more are not looked through."""
+
+
 class LimitSettings(Section):
     """Sizes above which a request is refused."""
 
+    head_bytes: int = Field(65_536, ge=1024, description="bytes of a request's first line and headers")
     body_bytes: int = Field(8 * 2**20, ge=1024, description="bytes of a request body")
+    receive_s: float = Field(30, gt=0, description="seconds for a request to arrive, and for a connection's first byte")
     query_chars: int = Field(32_768, ge=1, description="characters of a query")
-    documents: int = Field(1000, ge=1, description="documents of a rerank request")
+    documents: int = Field(1000, ge=1, le=MOST_DOCUMENTS, description="documents of a rerank request")
     document_chars: int = Field(200_000, ge=1, description="characters of one document's title and text")
     candidates: int = Field(1000, ge=1, description="candidates, and results, of a search request")
     timeout_ms: float = Field(5000, gt=0, description="time given to a request that names none")

@@ -112,10 +112,12 @@ def test_no_secret_is_shown_to_anybody(tmp_path: Path, upstream: Upstream) -> No
     passages.write_text('{"id": "a", "text": "bees make honey"}\n{"id": "b", "text": "tides"}\n')
     shown = [onepass("index", "build", str(passages)), onepass("settings")]
     upstream.refuses = True
+    answers: list[str] = []
     with served() as (address, log):
         for path, body in (("search", QUESTION), ("rerank", QUESTION | DOCUMENTS)):
             asked = (body, body | {"strict": True, "explain": True}, body | {"index": 7, "query": None})
-            shown += [httpx.post(f"{address}/v1/{path}", json=request, timeout=30).text for request in asked]
+            shown += (told := [httpx.post(f"{address}/v1/{path}", json=request, timeout=30).text for request in asked])
+            answers += told
         for name, key in (("nature", "admin"), ("nowhere", "admin"), ("nature", "wrong")):
             headers = {"Authorization": f"Bearer {CANARY}{key}"}
             shown.append(httpx.post(f"{address}/v1/indexes/{name}:reload", headers=headers, timeout=30).text)
@@ -125,6 +127,8 @@ def test_no_secret_is_shown_to_anybody(tmp_path: Path, upstream: Upstream) -> No
     assert any("no such token: Bearer ***" in text for text in shown)
     assert {f"Bearer {CANARY}embedder", f"Bearer {CANARY}engine"} <= set(upstream.sent)
     assert [text for text in shown if CANARY in text] == []
+    assert any('"engine_' in text for text in answers)
+    assert [text for text in answers if upstream.url.removeprefix("http://") in text] == []
 
 
 @pytest.mark.usefixtures("environment")

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service import errors
 from service.api.error_shapes import ErrorResponse, Problem
-from service.api.schemas.lenient import Taken
+from service.api.schemas.unions import Taken
 
 STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -36,6 +36,10 @@ STATUS: dict[type[errors.OnepassError], HTTPStatus] = {
 """Looked up along an error's class and its bases, nearest first."""
 
 
+_CLIENT_CLOSED_REQUEST = 499
+"""As nginx counts it."""
+
+
 def status_of(error: errors.OnepassError) -> HTTPStatus:
     """The HTTP status that stands for ``error``."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
@@ -46,16 +50,33 @@ def error_response(status: int, kind: str, message: str, field: str | None = Non
     return ErrorResponse(Problem(status, kind, message, field))
 
 
+def gone() -> ErrorResponse:
+    """What nobody reads any more: the client left before its answer, or was too slow to ask."""
+    return error_response(_CLIENT_CLOSED_REQUEST, "client_closed_request", "the client has gone")
+
+
 def response_to(error: errors.OnepassError) -> ErrorResponse:
     """``error`` with its status, and the headers that say what to do about it."""
     field = error.field if isinstance(error, errors.RequestError) else None
-    response = error_response(status_of(error), _snake(type(error).__name__), str(error), field)
+    response = error_response(status_of(error), _snake(type(error).__name__), _told(error), field)
     if isinstance(error, errors.Overloaded | errors.RateLimited):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
         response.headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
     if isinstance(error, errors.Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+_INSIDE: dict[type[errors.OnepassError], str] = {
+    errors.EngineUnavailable: "the model cannot be asked now",
+    errors.EngineRejected: "the model refuses a prompt of this request",
+    errors.EngineError: "the model gave no usable answer",
+}
+"""What callers are told instead of messages that may name addresses of model servers; those are in the log."""
+
+
+def _told(error: errors.OnepassError) -> str:
+    return next((_INSIDE[kind] for kind in type(error).__mro__ if kind in _INSIDE), str(error))
 
 
 def install(app: FastAPI) -> None:
@@ -77,7 +98,9 @@ async def _validation(_request: Request, error: Exception) -> ErrorResponse:
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", "not JSON")
         return error_response(HTTPStatus.BAD_REQUEST, "invalid_json", f"the body is not JSON: {reason}", "body")
-    return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{field}: {first['msg']}", field)
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if first["type"] == "too_long" else HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "input_too_large" if first["type"] == "too_long" else "invalid_input"
+    return error_response(status, kind, f"{field}: {first['msg']}", field)
 
 
 async def _http(_request: Request, error: Exception) -> ErrorResponse:
@@ -94,10 +117,12 @@ def field_path(location: Sequence[str | int]) -> str:
     inside = [part for part in location[1:] if part not in _TAKEN]
     for part in inside or location[:1]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
+    return path[:_LONGEST_PATH].encode(errors="backslashreplace").decode()
 
 
 _TAKEN = frozenset(Taken)
+_LONGEST_PATH = 200
+"""Characters: a field that is not known has whatever name the caller gave it."""
 
 
 def _snake(name: str) -> str:

@@ -11,7 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.dialect_names import dialect_of
-from service.api.errors import error_response
+from service.api.error_shapes import ErrorResponse
+from service.api.errors import error_response, gone
 from service.observability.events import Observer, RequestFailed, RequestFinished
 
 REQUEST_ID = "x-request-id"
@@ -76,29 +77,31 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = error_response(413, "input_too_large", f"the body is larger than {self._limit} bytes", "body")
         if _announced_length(scope) > self._limit:
-            await refusal(scope, receive, send)
+            await self._too_large()(scope, receive, send)
             return
-        body, complete = await self._read(receive)
-        if not complete:
-            await refusal(scope, receive, send)
+        body = await self._read(receive)
+        if isinstance(body, ErrorResponse):
+            await body(scope, receive, send)
             return
         whole: Message = {"type": "http.request", "body": body, "more_body": False}
         await self._app(scope, replay(whole, receive), send)
 
-    async def _read(self, receive: Receive) -> tuple[bytes, bool]:
-        """The body, and whether it was read to its end within the limit."""
+    async def _read(self, receive: Receive) -> bytes | ErrorResponse:
+        """The body, or what to answer where it did not come to its end within the limit."""
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return b"", False
+                return gone()
             body += message.get("body", b"")
             if len(body) > self._limit:
-                return b"", False
+                return self._too_large()
             if not message.get("more_body", False):
-                return bytes(body), True
+                return bytes(body)
+
+    def _too_large(self) -> ErrorResponse:
+        return error_response(413, "input_too_large", f"the body is larger than {self._limit} bytes", "body")
 
 
 def replay(message: Message, receive: Receive) -> Receive:

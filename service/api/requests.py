@@ -110,10 +110,8 @@ def check_documents(
     """Hold the documents of a request, and their number, to the limits.
 
     Raises:
-        InvalidInput, InputTooLarge: naming ``field``, or ``part`` of what is to blame in it.
+        InputTooLarge: naming ``field``, or ``part`` of what is to blame in it.
     """
-    if not documents:
-        raise InvalidInput("give at least one document", field=field)
     _check_size(field, len(documents), limits.documents)
     for position, document in enumerate(documents):
         characters = len(document.title) + len(document.text)

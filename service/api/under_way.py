@@ -10,12 +10,9 @@ import anyio
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.errors import error_response, response_to
+from service.api.errors import gone, response_to
 from service.errors import OnepassError, Overloaded
 from service.observability.events import AdmissionRefused, Observer, RefusalReason
-
-CLIENT_CLOSED_REQUEST = 499
-"""The status, not read by anybody, of a request whose client has gone; as nginx counts it."""
 
 
 class UnderWay:
@@ -119,7 +116,7 @@ class _Call:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone.set()
-        self.end(error_response(CLIENT_CLOSED_REQUEST, "client_closed_request", "the client has gone"))
+        self.end(gone())
 
     def end(self, instead: Response) -> None:
         """Cancel the work, unless its answer is already on the way."""

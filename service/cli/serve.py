@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from service.api.arrival import bounded
 from service.api.under_way import UnderWay
 from service.app import create_app
 from service.cli.draining import DrainingServer
@@ -33,6 +34,8 @@ def serve(
         create_app(settings, under_way),
         host=host or settings.server.host,
         port=settings.server.port if port is None else port,
+        http=bounded(settings.limits),
+        ws="none",
         log_config=library_logs(settings.logs.level, json_lines=settings.logs.json_lines),
         log_level=settings.logs.level,
         access_log=False,

@@ -29,6 +29,14 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
         "documents[1].id",
     ),
     ("huge document", "/v1/rerank", {"query": "q", "documents": ["d", "x" * 300_000]}, 413, "documents[1].text"),
+    ("a document is a number", "/v1/rerank", {"query": "q", "documents": ["d", 7]}, 422, "documents[1]"),
+    ("a document is a list", "/v2/rerank", {"query": "q", "documents": ["d", ["d"]]}, 422, "documents[1]"),
+    ("a document is null", "/v1/rerank", {"query": "q", "documents": [None], "model": "m"}, 422, "documents[0]"),
+    ("an object without text", "/v1/rerank", {"query": "q", "documents": [{"id": "a"}]}, 422, "documents[0].text"),
+    ("a text is a number", "/v1/rerank", {"query": "q", "documents": [{"text": 7}]}, 422, "documents[0].text"),
+    ("text_1 is a number", "/score", {"text_1": 7, "text_2": "t"}, 422, "text_1"),
+    ("text_2 holds a number", "/v1/score", {"text_1": "q", "text_2": ["t", 7]}, 422, "text_2[1]"),
+    ("more documents than any limit", "/rerank", {"query": "q", "texts": ["t"] * 10_001}, 413, "texts"),
     ("top_k of 0", "/v1/search", {"query": "q", "top_k": 0}, 422, "top_k"),
     ("top_k above the limit", "/v1/search", {"query": "q", "top_k": 100_000}, 413, "top_k"),
     ("candidates negative", "/v1/search", {"query": "q", "candidates": -1}, 422, "candidates"),
@@ -50,8 +58,10 @@ def test_it_is_refused_and_the_field_is_named(
     response = service.post(path, json=body)
 
     assert response.status_code == status, response.text
-    assert response.json()["error"]["field"] == field
-    assert response.json()["error"]["message"]
+    told = response.json()
+    detail = told["error"] if isinstance(told["error"], dict) else told
+    assert detail.get("field", detail.get("param")) == field
+    assert detail["message"]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +9,7 @@ import httpx
 import pytest
 
 from tests.api.slow_callers import IDLE, SLOW, connections, large_request, many_files
+from tests.serving import serving_apart
 
 QUESTION = {"query": "read a csv file into dictionaries", "candidates": 10, "timeout_ms": 30_000}
 
@@ -27,16 +24,8 @@ def room() -> Iterator[int]:
 @pytest.fixture
 def service(demo_indexes: Path) -> Iterator[httpx.Client]:
     """A client of a service in a process of its own, with files enough."""
-    settings = {"ONEPASS_INDEXES__DIRECTORY": str(demo_indexes), "ONEPASS_CACHE__KIND": "off"}
-    command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", "0"]
-    with subprocess.Popen(  # noqa: S603 - our own command
-        command, env=os.environ | settings, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        line = next(line for line in process.stderr if "Uvicorn running on" in line)
-        with httpx.Client(base_url=re.findall(r"http://[\d.:]+", line)[0], timeout=60) as client:
-            yield client
-        process.terminate()
+    with serving_apart(ONEPASS_INDEXES__DIRECTORY=str(demo_indexes), ONEPASS_CACHE__KIND="off") as (client, _):
+        yield client
 
 
 def address(client: httpx.Client) -> tuple[str, int]:

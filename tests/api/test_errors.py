@@ -4,7 +4,7 @@ import inspect
 
 from service import errors
 from service.api.errors import STATUS, field_path, status_of
-from service.api.schemas.lenient import Taken
+from service.api.schemas.unions import Taken
 
 
 def error_classes() -> list[type[errors.OnepassError]]:

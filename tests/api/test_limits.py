@@ -14,6 +14,8 @@ from service.settings import EngineKind, LimitSettings, Settings
 from tests.serving import serving
 
 LIMITS = {
+    "head_bytes": 2000,
+    "receive_s": 10.0,
     "body_bytes": 2000,
     "query_chars": 10,
     "documents": 3,
@@ -83,8 +85,8 @@ ROWS = [
         "timeout_ms",
     ),
 ]
-APART = {"timeout_ms"}
-"""A default, no bound: it has a test of its own."""
+APART = {"timeout_ms", "head_bytes", "receive_s"}
+"""No bounds of what is in a body: each has a test of its own, here or in ``test_hostile_requests.py``."""
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
+from service.api.declared import errors_of
 from service.api.schemas.operations import IndexBody
 
 
@@ -18,7 +19,11 @@ def router(key: SecretStr, reload: Callable[[str], Awaitable[IndexBody]]) -> API
     """The endpoints; ``reload`` opens the current version of an index by its name and serves it."""
     routes = APIRouter(tags=["admin"], dependencies=[Depends(_bearer(key))])
 
-    @routes.post("/v1/indexes/{name}:reload", summary="Serve the current version of an index now")
+    @routes.post(
+        "/v1/indexes/{name}:reload",
+        summary="Serve the current version of an index now",
+        responses=errors_of("", 401, 404, 408, 413, 422, 429, 500, 503),
+    )
     async def reload_index(name: str) -> IndexBody:
         """Answers when the new version is served; one that is broken is an error, and the version before stays."""
         return await reload(name)

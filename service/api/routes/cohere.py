@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import yaml
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 
 from service.api import examples
+from service.api.declared import RANKING, errors_of
 from service.api.dialects import Asked, Backend, sent
 from service.api.schemas import cohere
 from service.domain import Answer
@@ -23,7 +24,12 @@ def router(backend: Backend) -> APIRouter:
     """``/v2/rerank``; ``respond`` serves the paths that are shared with other dialects."""
     routes = APIRouter(tags=["clients of others"])
 
-    @routes.post("/v2/rerank", summary="As Cohere's v2", response_model=cohere.RerankAnswer)
+    @routes.post(
+        "/v2/rerank",
+        summary="As Cohere's v2",
+        response_model=cohere.RerankAnswer,
+        responses=errors_of("/v2/rerank", *RANKING),
+    )
     async def rerank(
         request: Request, body: Annotated[cohere.RerankBody, Body(openapi_examples=examples.COHERE)]
     ) -> JSONResponse:
@@ -60,7 +66,7 @@ def asked(body: cohere.RerankBody) -> Asked:
 
 
 def _text(document: str | Mapping[str, Any], fields: Sequence[str] | None, position: int) -> str:
-    """What is read of a document: the fields asked for as YAML, as Cohere advises, else its text."""
+    """What is read of a document: the fields asked for, a line each, else its text."""
     if isinstance(document, str):
         return document
     if fields is None:
@@ -71,7 +77,12 @@ def _text(document: str | Mapping[str, Any], fields: Sequence[str] | None, posit
     chosen = {field: document[field] for field in fields if field in document}
     if not chosen:
         raise InvalidInput("none of rank_fields is in this document", field=f"documents[{position}]")
-    return yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+    return "".join(f"{field}: {_line(value)}\n" for field, value in chosen.items())
+
+
+def _line(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _answer(answer: Answer, body: cohere.RerankBody, request_id: str, model: str, version: str) -> cohere.RerankAnswer:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 
 from service.api import examples
+from service.api.declared import RANKING, errors_of
 from service.api.dialects import Backend, sent
 from service.api.routes.cohere import asked
 from service.api.schemas import cohere, infinity
@@ -16,9 +17,14 @@ from service.api.schemas import cohere, infinity
 
 def router(backend: Backend) -> APIRouter:
     """``/infinity/rerank``."""
-    routes = APIRouter(prefix="/infinity", tags=["clients of others"])
+    routes = APIRouter(tags=["clients of others"])
 
-    @routes.post("/rerank", summary="As Infinity", response_model=infinity.RerankAnswer)
+    @routes.post(
+        "/infinity/rerank",
+        summary="As Infinity",
+        response_model=infinity.RerankAnswer,
+        responses=errors_of("/infinity/rerank", *RANKING),
+    )
     async def rerank(
         request: Request, body: Annotated[cohere.RerankBody, Body(openapi_examples=examples.COHERE)]
     ) -> JSONResponse:

@@ -10,32 +10,15 @@ from pydantic import Discriminator, Tag
 
 from service.api import examples
 from service.api.auth import check_index
+from service.api.declared import RANKING, errors_of
 from service.api.dialects import Backend
 from service.api.headers import answer_headers
 from service.api.requests import cache_policy, rerank_request, search_request
 from service.api.routes.cohere import respond
 from service.api.schemas import cohere, native
-from service.api.schemas.lenient import Taken
+from service.api.schemas.unions import Taken
 from service.api.serialise import rerank_answer, search_answer
 from service.domain import RetrievalMode
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": native.ErrorBody, "description": description}
-    for status, description in {
-        400: "The body is not JSON",
-        401: "No API key, or one that is not known",
-        403: "An index that the API key does not allow",
-        404: "No index, profile or strategy of that name",
-        413: "A size above its limit",
-        422: "A field that cannot be used",
-        429: "More than can be ranked in time, or than the API key allows; `Retry-After` says when to come back",
-        500: "The first stage failed",
-        502: "`strict`: a model answered uselessly",
-        503: "`strict`: a model cannot be reached; or the service is shutting down",
-        504: "Time ran out before there was anything to give, or `strict`; `only-if-cached`, and nothing is kept",
-    }.items()
-}
-
 
 _FOREIGN = cohere.RerankBody.model_fields.keys() - native.RerankBody.model_fields.keys()
 
@@ -54,9 +37,13 @@ RerankBody = Annotated[
 def router(backend: Backend, mode: RetrievalMode) -> APIRouter:
     """The two endpoints; ``mode`` is the first stage of requests that name none."""
     pipeline, limits = backend.pipeline, backend.limits
-    routes = APIRouter(prefix="/v1", tags=["ranking"], responses=ERRORS)
+    routes = APIRouter(tags=["ranking"])
 
-    @routes.post("/search", summary="Find passages in an index and rank them")
+    @routes.post(
+        "/v1/search",
+        summary="Find passages in an index and rank them",
+        responses=errors_of("/v1/search", *RANKING, 403, 500, 502),
+    )
     async def search(
         request: Request, response: Response, body: Annotated[native.SearchBody, Body(openapi_examples=examples.SEARCH)]
     ) -> native.SearchAnswer:
@@ -68,7 +55,10 @@ def router(backend: Backend, mode: RetrievalMode) -> APIRouter:
         return search_answer(answer, body, request.state.request_id)
 
     @routes.post(
-        "/rerank", summary="Rank documents of your own", response_model=native.RerankAnswer | cohere.RerankAnswer
+        "/v1/rerank",
+        summary="Rank documents of your own",
+        response_model=native.RerankAnswer | cohere.RerankAnswer,
+        responses=errors_of("/v1/rerank", *RANKING, 502),
     )
     async def rerank(
         request: Request, response: Response, body: Annotated[RerankBody, Body(openapi_examples=examples.RERANK)]

@@ -12,11 +12,12 @@ from pydantic import Discriminator, Tag
 
 from service import __version__
 from service.api import examples
+from service.api.declared import KEYED, RANKING, errors_of
 from service.api.dialects import Asked, Backend, logit
 from service.api.headers import answer_headers
 from service.api.routes.cohere import respond
 from service.api.schemas import cohere, tei
-from service.api.schemas.lenient import Taken
+from service.api.schemas.unions import Taken
 
 
 def _dialect(body: Any) -> Taken:
@@ -33,7 +34,12 @@ def router(backend: Backend, accepting: Callable[[], bool]) -> APIRouter:
     """``/rerank``, ``/info`` and ``/health``; ``accepting`` tells whether the service goes on."""
     routes = APIRouter(tags=["clients of others"])
 
-    @routes.post("/rerank", summary="As TEI, or as vLLM", response_model=list[tei.Rank] | cohere.RerankAnswer)
+    @routes.post(
+        "/rerank",
+        summary="As TEI, or as vLLM",
+        response_model=list[tei.Rank] | cohere.RerankAnswer,
+        responses=errors_of("/rerank", *RANKING),
+    )
     async def rerank(
         request: Request, body: Annotated[RerankBody, Body(openapi_examples=examples.TEI)]
     ) -> JSONResponse:
@@ -42,7 +48,7 @@ def router(backend: Backend, accepting: Callable[[], bool]) -> APIRouter:
             return await respond(backend, body, request, version="1")
         return await _ranks(backend, body, request)
 
-    @routes.get("/info", summary="As TEI: what is served")
+    @routes.get("/info", summary="As TEI: what is served", responses=errors_of("/info", *KEYED))
     async def info() -> tei.InfoAnswer:
         pipeline = backend.pipeline
         ranker = pipeline.rankers[pipeline.default_profile]
@@ -55,7 +61,12 @@ def router(backend: Backend, accepting: Callable[[], bool]) -> APIRouter:
             version=__version__,
         )
 
-    @routes.get("/health", summary="As TEI and vLLM: 200 while requests may be sent here", response_class=Response)
+    @routes.get(
+        "/health",
+        summary="As TEI and vLLM: 200 while requests may be sent here",
+        response_class=Response,
+        responses={503: {"description": "The service is about to end"}},
+    )
     async def health() -> Response:
         return Response(status_code=HTTPStatus.OK if accepting() else HTTPStatus.SERVICE_UNAVAILABLE)
 

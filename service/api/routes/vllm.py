@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 
 from service.api import examples
+from service.api.declared import KEYED, RANKING, errors_of
 from service.api.dialects import Asked, Backend, logit, sent
 from service.api.schemas import vllm
 from service.api.schemas.cohere import Usage
@@ -19,8 +20,10 @@ def router(backend: Backend) -> APIRouter:
     """``/score``, the same under ``/v1``, and ``/v1/models``."""
     routes = APIRouter(tags=["clients of others"])
 
-    @routes.post("/score", summary="As vLLM", response_model=vllm.ScoreAnswer)
-    @routes.post("/v1/score", summary="As vLLM", response_model=vllm.ScoreAnswer)
+    @routes.post("/score", summary="As vLLM", response_model=vllm.ScoreAnswer, responses=errors_of("/score", *RANKING))
+    @routes.post(
+        "/v1/score", summary="As vLLM", response_model=vllm.ScoreAnswer, responses=errors_of("/v1/score", *RANKING)
+    )
     async def score(
         request: Request, body: Annotated[vllm.ScoreBody, Body(openapi_examples=examples.SCORE)]
     ) -> JSONResponse:
@@ -46,7 +49,11 @@ def router(backend: Backend) -> APIRouter:
         )
         return sent(scored, answer)
 
-    @routes.get("/v1/models", summary="As OpenAI: every name that `model` takes")
+    @routes.get(
+        "/v1/models",
+        summary="As OpenAI: every name that `model` takes",
+        responses=errors_of("/v1/models", *KEYED),
+    )
     async def models() -> vllm.ModelList:
         return vllm.ModelList(data=[vllm.Model(id=name) for name in backend.models.known])
 

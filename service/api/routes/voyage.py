@@ -8,15 +8,21 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 
 from service.api import examples
+from service.api.declared import RANKING, errors_of
 from service.api.dialects import Asked, Backend, sent
 from service.api.schemas import voyage
 
 
 def router(backend: Backend) -> APIRouter:
     """``/voyage/v1/rerank``."""
-    routes = APIRouter(prefix="/voyage/v1", tags=["clients of others"])
+    routes = APIRouter(tags=["clients of others"])
 
-    @routes.post("/rerank", summary="As Voyage", response_model=voyage.RerankAnswer)
+    @routes.post(
+        "/voyage/v1/rerank",
+        summary="As Voyage",
+        response_model=voyage.RerankAnswer,
+        responses=errors_of("/voyage/v1/rerank", *RANKING),
+    )
     async def rerank(
         request: Request, body: Annotated[voyage.RerankBody, Body(openapi_examples=examples.VOYAGE)]
     ) -> JSONResponse:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from service.api.schemas.lenient import Count, Flag, LenientBody, Priority, Refused
-from service.api.schemas.native import Metadata, Text
+from service.api.schemas.native import SOME, Metadata, Text
+from service.api.schemas.unions import Taken, text_or_object
+
+Given = Annotated[
+    Annotated[Text, Tag(Taken.TEXT)] | Annotated[Metadata, Tag(Taken.OBJECT)], Discriminator(text_or_object)
+]
 
 
 class RerankBody(LenientBody):
-    """Documents to order for a query."""
+    """Documents to order for a query, as Cohere, Jina, vLLM and Infinity take them."""
 
     model: Text | None = Field(None, description="a profile, an alias, or any name; see docs/clients.md")
     query: Text
-    documents: list[Text | Metadata] = Field(description="texts, or objects with `text` or the `rank_fields`")
+    documents: Annotated[list[Given], SOME] = Field(description="texts, or objects with `text` or the `rank_fields`")
     top_n: Count = Field(None, description="results wanted; all where none is given")
     return_documents: Flag = None
-    rank_fields: list[Text] | None = Field(None, description="fields of object documents to read, in this order")
+    rank_fields: list[Text] | None = Field(
+        None, max_length=100, description="fields of object documents to read, in this order"
+    )
     max_tokens_per_doc: Count = Field(None, description="tokens read of a document, if less than the profile's budget")
     max_chunks_per_doc: Count = Field(None, description="met by every number: a document is read as one chunk")
     truncation: Flag = Field(None, description="false: a document that would be cut is refused")

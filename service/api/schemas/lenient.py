@@ -6,10 +6,11 @@ that names it. Nothing is ever accepted and ignored.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+
+from service.api.schemas.native import Body
 
 
 def _refuse(value: Any) -> None:
@@ -17,15 +18,7 @@ def _refuse(value: Any) -> None:
         raise ValueError("cannot be done here; leave it out")
 
 
-class Taken(StrEnum):
-    """Which kind of body validation took a body for, where a path takes two; no field is called like that."""
-
-    NATIVE = "(native)"
-    COHERE = "(cohere)"
-    TEI = "(tei)"
-
-
-Refused = Annotated[Any, AfterValidator(_refuse)]
+Refused = Annotated[Any, AfterValidator(_refuse), WithJsonSchema({"type": "null"})]
 Flag = bool | None
 """A boolean, a word for one such as ``"true"``, or null for the default."""
 
@@ -36,7 +29,7 @@ Priority = Annotated[int, Field(ge=-100, le=999)] | None
 """Lower is sooner, as Cohere and vLLM have it: the opposite of our own."""
 
 
-class LenientBody(BaseModel):
-    """A request body of another service's dialect: a field that it does not know is an error, never ignored."""
+class LenientBody(Body):
+    """A request body of another service's dialect."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)

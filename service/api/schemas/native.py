@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from service.api.schemas.unions import Taken, text_or_object
 from service.domain import CacheState, DegradedReason, DegradedStep, RetrievalMode
+from service.settings import MOST_DOCUMENTS
 
 
 def _encodable(text: str) -> str:
@@ -19,19 +22,46 @@ def _encodable(text: str) -> str:
     return text
 
 
+_MOST_FIELDS = 100
+_DEEPEST = 64
+"""Levels of what is given back; what writes it again knows a few hundred."""
+
+
 def _json(value: dict[str, Any]) -> dict[str, Any]:
     """``value``, if it can be given back as JSON."""
+    if _is_deeper(value, _DEEPEST):
+        raise ValueError(f"is nested deeper than {_DEEPEST} levels")
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError("cannot be given back as JSON") from error
     return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether objects and lists are nested in each other more often than ``levels`` times."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_json)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
+SOME = Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
+"""What makes a list one of documents: neither none nor too many, and looked through up to the first fault."""
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -39,6 +69,14 @@ class Body(BaseModel):
     """A request body: a misspelt field is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        """Refuse a great many fields at once, not each of them by its name."""
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError(f"an object of {len(value)} fields, none of which has so many")
+        return value
 
 
 class RerankOptionsBody(Body):
@@ -74,11 +112,18 @@ class DocumentBody(Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
+Given = Annotated[
+    Annotated[Text, Tag(Taken.TEXT)] | Annotated[DocumentBody, Tag(Taken.OBJECT)], Discriminator(text_or_object)
+]
+
+
 class RerankBody(Body):
     """Documents to order for a query."""
 
     query: Text = Field(description="what to look for; a very long one is cut to the profile's `query_tokens`")
-    documents: list[Text | DocumentBody] = Field(description="texts, or objects with `id`, `text`, `title`, `metadata`")
+    documents: Annotated[list[Given], SOME] = Field(
+        description="texts, or objects with `id`, `text`, `title`, `metadata`"
+    )
     top_n: Count | None = Field(None, description="results wanted; all where none is given")
     rerank: RerankOptionsBody = RerankOptionsBody()
     timeout_ms: Milliseconds | None = Field(None, description="time for the whole request; then the best order so far")
@@ -176,17 +221,3 @@ class RerankAnswer(BaseModel):
     rerank: RankingBody
     timings_ms: TimingsBody
     cache: CacheState = Field(description="what the cache had to do with it")
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong, and which field is to blame."""
-
-    type: str
-    message: str
-    field: str | None
-
-
-class ErrorBody(BaseModel):
-    """Every answer that is not a success."""
-
-    error: ErrorDetail

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from service.api.schemas.lenient import Count, Flag, LenientBody
-from service.api.schemas.native import Text
+from service.api.schemas.native import SOME, Text
 
 
 def _lower(value: object) -> object:
@@ -15,10 +15,10 @@ def _lower(value: object) -> object:
 
 
 class RerankBody(LenientBody):
-    """Texts to order for a query."""
+    """Texts to order for a query, as Text Embeddings Inference takes them."""
 
     query: Text
-    texts: list[Text]
+    texts: Annotated[list[Text], SOME]
     raw_scores: Flag = Field(None, description="true: the scores' logits, whose sigmoid the scores are")
     return_text: Flag = None
     truncate: Flag = Field(None, description="false: a text that would be cut is refused")

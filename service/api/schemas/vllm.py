@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Discriminator, Field, Tag
 
 from service.api.schemas.cohere import Usage
 from service.api.schemas.lenient import Flag, LenientBody, Priority
-from service.api.schemas.native import Text
+from service.api.schemas.native import SOME, Text
+from service.api.schemas.unions import Taken, text_or_list
 
-_Texts = Text | list[Text]
+_Texts = Annotated[
+    Annotated[Text, Tag(Taken.TEXT)] | Annotated[list[Text], SOME, Tag(Taken.LIST)], Discriminator(text_or_list)
+]
 
 
 class ScoreBody(LenientBody):

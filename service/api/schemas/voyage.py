@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from service.api.schemas.lenient import Count, Flag, LenientBody
-from service.api.schemas.native import Text
+from service.api.schemas.native import SOME, Text
 
 
 class RerankBody(LenientBody):
@@ -15,7 +15,7 @@ class RerankBody(LenientBody):
 
     model: Text | None = Field(None, description="a profile, an alias, or any name; see docs/clients.md")
     query: Text
-    documents: list[Text]
+    documents: Annotated[list[Text], SOME]
     top_k: Count = None
     return_documents: Flag = None
     truncation: Flag = Field(None, description="false: a document that would be cut is refused")
