@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from service.api.schemas.lenient import Count, Flag, LenientBody
 from service.api.schemas.native import SOME, Text
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
 
 
 class RerankBody(LenientBody):
@@ -22,7 +18,7 @@ class RerankBody(LenientBody):
     raw_scores: Flag = Field(None, description="true: the scores' logits, whose sigmoid the scores are")
     return_text: Flag = None
     truncate: Flag = Field(None, description="false: a text that would be cut is refused")
-    truncation_direction: Annotated[Literal["right"] | None, BeforeValidator(_lower)] = None
+    truncation_direction: Literal["right", "Right"] | None = None
     top_n: Count = Field(None, description="no field of TEI's, but one that a client of it sends")
 
 
