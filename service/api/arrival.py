@@ -54,6 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unspoken += len(data)
         super().data_received(data)
+        if self._problem is not None:
+            return
         if self._unspoken > self.limits.head_bytes:
             self._refuse(self._too_large())
         elif self._late is None and (self._arriving or self._unspoken):
@@ -64,14 +66,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(self._problem or Problem(HTTPStatus.BAD_REQUEST, "invalid_http", msg))
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request, whose time begins with it."""
         super().on_message_begin()
         self._arriving, self._head_whole = True, False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        if not self._head_whole:
-            super().on_header(name, value)
+        self._expect_nothing()
 
     def on_headers_complete(self) -> None:
         """Serve the request whose head is now whole."""
@@ -80,6 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise _Refused
         super().on_headers_complete()
         self._head_whole, self._unspoken = True, 0
+        self.headers = []  # for trailers; those of the request are its scope's
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
