@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.domain import DegradedReason, DegradedStep
 from service.observability.buckets import SECONDS
-from service.observability.events import AdmissionChanged, AdmissionRefused, AdmissionWaited, Degraded, Event
+from service.observability.events import (
+    AdmissionChanged,
+    AdmissionRefused,
+    AdmissionWaited,
+    Degraded,
+    Event,
+    RefusalReason,
+)
 
 
 class OverloadMetrics:
@@ -23,6 +31,14 @@ class OverloadMetrics:
         self._in_flight = Gauge("onepass_admission_in_flight_tokens", "Prompt tokens under way", registry=registry)
         self._waiting = Gauge("onepass_admission_waiting", "Rankings in the queue", registry=registry)
         self._rate = Gauge("onepass_admission_tokens_per_second", "Measured rate of completed work", registry=registry)
+
+        # counted from 0: a series that begins with its first event hides that event from Prometheus' rate
+        for reason in DegradedReason:
+            self._degraded.labels(reason.value)
+        for step in DegradedStep:
+            self._steps.labels(step.value)
+        for refusal in RefusalReason:
+            self._refusals.labels(refusal.value)
 
     def observe(self, event: Event) -> None:
         """Take note of ``event`` if it is one of these."""

@@ -6,6 +6,7 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from service.domain import CacheState
 from service.observability.buckets import SECONDS
 from service.observability.engine_metrics import EngineMetrics
 from service.observability.events import (
@@ -54,6 +55,8 @@ class PrometheusObserver:
         self._requests_of = cache(self._requests.labels)
         self._request_seconds_of = cache(self._request_seconds.labels)
         self._cache_of = cache(self._cache.labels)
+        for state in CacheState:  # counted from 0, see ``OverloadMetrics``
+            self._cache_of(state)
 
     def observe(self, event: Event) -> None:
         """Take note of ``event``; what every request tells comes first."""
