@@ -347,7 +347,12 @@ def passage_encoder(settings: Settings, name: str | None = None) -> PromptBuilde
 def build_ranker(settings: Settings, name: str | None = None, notify: Notify = lambda _: None) -> Ranker:
     """A ranker for a profile, with its engine, which is still to be opened; ``notify`` hears what happens to it."""
     builder = passage_encoder(settings, name)
-    return Ranker(builder, _scorer(settings, builder, notify), strategy=settings.ranking.strategy)
+    return Ranker(
+        builder,
+        _scorer(settings, builder, notify),
+        strategy=settings.ranking.strategy,
+        most_prompts=settings.limits.prompts,
+    )
 
 
 def vllm_needs(builder: PromptBuilder, model: str | None = None) -> Needs:

@@ -25,6 +25,24 @@ class RetrievalMode(StrEnum):
     HYBRID = "hybrid"
 
 
+class Sort(StrEnum):
+    """How a strategy that asks for the best of a few sorts many."""
+
+    HEAP = "heap"
+    BUBBLE = "bubble"
+    ALL = "all"
+    """No sort: every pair is asked about."""
+
+
+class Aggregate(StrEnum):
+    """How several orders of the same passages become one."""
+
+    KEMENY = "kemeny"
+    """The order that contradicts the fewest of their pairs."""
+    BORDA = "borda"
+    """By mean rank."""
+
+
 class DegradedReason(StrEnum):
     """Why an answer is less than what was asked for."""
 
@@ -128,7 +146,8 @@ class Ranking:
     """An order over all candidates of a request.
 
     ``order`` holds every position of the candidate list exactly once, best first; ``scores`` is aligned with it,
-    strictly decreasing and in [0, 1]. ``prompt_tokens`` is what the model read for it.
+    strictly decreasing and in [0, 1]. ``prompt_tokens`` is what the model read for it. ``parameters`` are those that
+    the strategy went by, in words and numbers; ``why`` says why it was chosen, where it was not asked for.
     """
 
     order: tuple[int, ...]
@@ -142,6 +161,27 @@ class Ranking:
     degraded: DegradedReason | None = None
     degraded_step: DegradedStep | None = None
     readings: tuple[WindowReading, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a request chooses of its strategy; ``None`` is the profile's choice, or the strategy's own."""
+
+    window: int | None = None
+    stride: int | None = None
+    passes: int | None = None
+    pivot: int | None = None
+    budget: int | None = None
+    sort: Sort | None = None
+    over: str | None = None
+    shuffles: int | None = None
+    aggregate: Aggregate | None = None
+
+
+AS_USUAL = Parameters()
+"""Nothing is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +195,7 @@ class RerankOptions:
     profile: str | None = None
     strategy: str | None = None
     passage_tokens: int | None = None
+    parameters: Parameters = AS_USUAL
 
 
 @dataclass(frozen=True, slots=True)

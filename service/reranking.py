@@ -37,8 +37,13 @@ class Reranking:
             Overloaded: it would not be admitted.
         """
         if self._overflow is Overflow.REFUSE and request.rerank.enabled:
-            strategy = request.rerank.strategy or ranker.strategy
-            cost = ranker.likely_cost(request.query, request.candidates, strategy=strategy, top_k=request.top_k)
+            cost = ranker.likely_cost(
+                request.query,
+                request.candidates,
+                strategy=request.rerank.strategy or ranker.strategy,
+                top_k=request.top_k,
+                parameters=request.rerank.parameters,
+            )
             self._admission.refuse_if_too_late(Demand(cost.tokens, deadline, request.tenant, request.priority))
 
     async def rank(
@@ -107,14 +112,17 @@ class _Work:
         self.candidates = candidates
         self.top_k = top_k
         self.deadline = deadline
-        self.asked = Rung(request.rerank.strategy or ranker.strategy, len(candidates))
+        strategy = request.rerank.strategy or ranker.strategy
+        self.asked = Rung(strategy, len(candidates), parameters=request.rerank.parameters)
         self._costs: dict[Rung, PlanCost] = {}
 
     def cost(self, rung: Rung) -> PlanCost:
         """What a plan costs; asked for several times in a request, and worked out once."""
         if rung not in self._costs:
             shown = self.candidates[: rung.depth]
-            self._costs[rung] = self.ranker.cost(self.request.query, shown, strategy=rung.strategy, top_k=self.top_k)
+            self._costs[rung] = self.ranker.cost(
+                self.request.query, shown, strategy=rung.strategy, top_k=self.top_k, parameters=rung.parameters
+            )
         return self._costs[rung]
 
     def acceptable(self, rung: Rung) -> bool:
@@ -129,6 +137,7 @@ class _Work:
             strategy=rung.strategy,
             top_k=self.top_k,
             deadline=self.deadline,
+            parameters=rung.parameters,
             tenant=self.request.tenant,
             depth=rung.depth,
             passage_tokens=self.request.rerank.passage_tokens,

@@ -189,6 +189,7 @@ class LimitSettings(Section):
     documents: int = Field(1000, ge=1, le=MOST_DOCUMENTS, description="documents of a rerank request")
     document_chars: int = Field(200_000, ge=1, description="characters of one document's title and text")
     candidates: int = Field(1000, ge=1, description="candidates, and results, of a search request")
+    prompts: int = Field(2000, ge=1, description="prompts of one ranking")
     timeout_ms: float = Field(5000, gt=0, description="time given to a request that names none")
     max_timeout_ms: float = Field(60_000, gt=0, description="most time a request may ask for")
 

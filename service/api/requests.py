@@ -6,7 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from service.api.schemas import native
-from service.domain import CachePolicy, Document, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
+from service.domain import (
+    CachePolicy,
+    Document,
+    Parameters,
+    RerankOptions,
+    RerankRequest,
+    RetrievalMode,
+    SearchRequest,
+)
 from service.errors import InputTooLarge, InvalidInput
 from service.settings import LimitSettings
 
@@ -141,7 +149,8 @@ def _document(body: str | native.DocumentBody, position: int) -> Document:
 
 
 def _options(body: native.RerankOptionsBody) -> RerankOptions:
-    return RerankOptions(enabled=body.enabled, profile=body.profile, strategy=body.strategy)
+    parameters = Parameters(**body.parameters.model_dump())
+    return RerankOptions(enabled=body.enabled, profile=body.profile, strategy=body.strategy, parameters=parameters)
 
 
 def _timeout(wanted: float | None, limits: LimitSettings) -> float:

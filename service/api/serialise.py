@@ -65,6 +65,7 @@ def _ranking(answer: Answer, *, explain: bool) -> native.RankingBody:
         degraded=ranking.degraded is not None,
         reason=ranking.degraded,
         degraded_step=ranking.degraded_step,
+        plan=native.PlanBody(parameters=dict(ranking.parameters), why=ranking.why) if explain else None,
         windows=_windows(answer) if explain else None,
     )
 

@@ -36,6 +36,7 @@ def encode(key: str, answer: Answer, *, documents: bool) -> bytes:
         "order": ranking.order,
         "scores": ranking.scores,
         "ranked": [ranking.profile, ranking.model, ranking.strategy],
+        "plan": [ranking.parameters, ranking.why],
         "cost": [ranking.prompts, ranking.rounds, ranking.prompt_tokens],
         "readings": [[each.round, each.window, each.logits] for each in ranking.readings],
     }
@@ -71,6 +72,7 @@ def _answer(body: dict[str, Any], given: Sequence[Candidate] | None) -> Answer:
     kept = body["candidates"]
     candidates = tuple(given or ()) if kept is None else tuple(_candidate(*each) for each in kept)
     profile, model, strategy = body["ranked"]
+    parameters, why = body["plan"]
     prompts, rounds, prompt_tokens = body["cost"]
     return Answer(
         results=tuple(Result(rank, score, index, candidates[index]) for rank, score, index in body["results"]),
@@ -85,6 +87,8 @@ def _answer(body: dict[str, Any], given: Sequence[Candidate] | None) -> Answer:
             rounds=rounds,
             prompt_tokens=prompt_tokens,
             readings=tuple(WindowReading(n, tuple(window), tuple(logits)) for n, window, logits in body["readings"]),
+            parameters=parameters,
+            why=why,
         ),
         timings=Timings(0.0, 0.0, 0.0, 0.0),
         index=body["index"],

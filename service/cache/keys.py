@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from service.domain import Document, RerankRequest, SearchRequest
 
-SCHEMA = 2
+SCHEMA = 3
 """Counts the versions of keys and values: what another version wrote is never read."""
 
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from service.domain import Candidate
+from service.domain import Candidate, Window
 from service.ranking.prompt import PromptBuilder
+from service.ranking.strategies.comparing import check_prompts
 from service.ranking.strategies.plan import PlanOptions
 from service.ranking.strategies.registry import find
 from service.ranking.strategies.simulation import simulate
@@ -21,21 +22,29 @@ CHARS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class PlanCost:
-    """Prompts of a plan, and about how many tokens they hold together."""
+    """Prompts of a plan, the rounds they come in, and about how many tokens they hold together."""
 
     prompts: int
+    rounds: int
     tokens: int
 
 
 @lru_cache(maxsize=1024)
-def _size(strategy: str, count: int, options: PlanOptions) -> tuple[int, int]:
-    """The most prompts of a plan, and how many passages they show, those shown twice counted twice.
+def _size(strategy: str, count: int, options: PlanOptions) -> tuple[int, int, int]:
+    """The most prompts of a plan, its rounds, and how many passages are shown, those shown twice counted twice.
 
     The comparator prefers what the first stage had last, so that no strategy comes to an early end.
     """
-    asked = simulate(find(strategy)(count, options), lambda window: window).asked
-    windows = [window for step in asked for window in step.windows]
-    return len(windows), sum(map(len, windows))
+    prompts = shown = 0
+
+    def last_first(window: Window) -> Window:
+        nonlocal prompts, shown
+        prompts, shown = prompts + 1, shown + len(window)
+        check_prompts(prompts, options)
+        return window
+
+    rounds = simulate(find(strategy)(count, options), last_first).rounds
+    return prompts, rounds, shown
 
 
 def plan_cost(
@@ -44,14 +53,14 @@ def plan_cost(
     """The most that ranking ``count`` candidates of ``passage_tokens`` on average takes.
 
     Raises:
-        NotFound, InvalidInput: as the strategy does.
+        NotFound, InvalidInput: as the strategy does, and if it takes more prompts than it may.
     """
-    prompts, shown = _size(strategy, count, options)
+    prompts, rounds, shown = _size(strategy, count, options)
     if not prompts:
-        return PlanCost(0, 0)
+        return PlanCost(0, 0, 0)
     query_tokens = min(len(query) // CHARS_PER_TOKEN + 1, builder.profile.query_tokens)
     beside = builder.tokens_beside_passages(round(shown / prompts), query_tokens)
-    return PlanCost(prompts, round(shown * passage_tokens + prompts * beside))
+    return PlanCost(prompts, rounds, round(shown * passage_tokens + prompts * beside))
 
 
 def mean_tokens(builder: PromptBuilder, candidates: Sequence[Candidate]) -> float:

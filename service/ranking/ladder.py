@@ -6,9 +6,9 @@ Pure: which rung is taken depends on the rungs and on what each of them takes al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.domain import DegradedStep
+from service.domain import AS_USUAL, DegradedStep, Parameters
 
 SINGLE = "single"
 """The strategy with the fewest prompts."""
@@ -21,6 +21,7 @@ class Rung:
     strategy: str
     depth: int
     step: DegradedStep | None = None
+    parameters: Parameters = AS_USUAL
 
 
 def rungs(asked: Rung, *, window: int, single: bool) -> Iterator[Rung]:
@@ -31,11 +32,11 @@ def rungs(asked: Rung, *, window: int, single: bool) -> Iterator[Rung]:
     yield asked
     depth, least = asked.depth // 2, window if single else 0
     while depth > least:
-        yield Rung(asked.strategy, depth, DegradedStep.FEWER_CANDIDATES)
+        yield replace(asked, depth=depth, step=DegradedStep.FEWER_CANDIDATES)
         depth //= 2
     if single and (asked.strategy != SINGLE and asked.depth > window):
         yield Rung(SINGLE, asked.depth, DegradedStep.SINGLE_WINDOW)
-    yield Rung(asked.strategy, 0, DegradedStep.FIRST_STAGE)
+    yield replace(asked, depth=0, step=DegradedStep.FIRST_STAGE)
 
 
 def choose(ladder: Iterator[Rung], takes_s: Callable[[Rung], float], left_s: float) -> Rung:

@@ -27,12 +27,17 @@ _Segments = tuple[TokenIds | None, ...]
 """Ids of trusted text; ``None`` where the query, or the passage, goes."""
 
 
+_WORTH_READING = 32
+"""Tokens of each passage for which a prompt has room that shows more of them than a window."""
+
+
 class PromptBuilder:
     """Builds the prompts of one profile, and tokenises passages for it (a ``PassageEncoder``).
 
     ``encoding`` names the tokenizer, the neutralising rules and the passage budget; ``fingerprint`` names everything
     about the profile that can change an answer, but for the model's weights. ``label_ids`` are the labels' token ids in
-    the profile's order, shape [labels]; mere numbers where a model does not answer with tokens. Safe to use from
+    the profile's order, shape [labels]; mere numbers where a model does not answer with tokens. ``longest`` is the most
+    passages that a prompt can show: a full window, or more where there are labels and room for them. Safe to use from
     several threads.
 
     Raises:
@@ -51,8 +56,9 @@ class PromptBuilder:
         self.label_ids = self._find_labels()
         end = profile.passage_end
         self._passage_end = None if end is None else self._encoder.continuing(end)
-        self._frames = [self._frame(count) for count in range(profile.window + 1)]
-        self._labelled = [self._around_text(label) for label in profile.labels[: profile.window]]
+        shown = 1 if profile.reading is Reading.POINTWISE else len(profile.labels)
+        self._frames = [self._frame(count) for count in range(shown + 1)]
+        self._labelled = [self._around_text(label) for label in profile.labels[:shown]]
         self._label_tokens = [0, *accumulate(map(_literal_tokens, self._labelled))]
         self.encoding = _digest(self._encoder.fingerprint, str(profile.passage_tokens) + self._leads[Place.TEXT])
         self.fingerprint = _digest(
@@ -60,6 +66,7 @@ class PromptBuilder:
         )
         self._check_opening()
         self._check_room()
+        self.longest = self._find_longest()
 
     @property
     def label_tokens(self) -> tuple[str, ...]:
@@ -88,10 +95,10 @@ class PromptBuilder:
         Passages that together would overrun the context are cut to the largest equal length that fits.
 
         Raises:
-            ValueError: more passages than the window holds.
+            ValueError: more passages than ``longest``.
         """
-        if len(passages) > self.profile.window:
-            raise ValueError(f"{len(passages)} passages in a window of {self.profile.window}")
+        if len(passages) > self.longest:
+            raise ValueError(f"{len(passages)} passages in a prompt of at most {self.longest}")
         frame = self._frames[len(passages)]
         room = self.profile.context_tokens - frame.tokens(len(query)) - self._label_tokens[len(passages)]
         cut = _even_cut([len(passage) for passage in passages], room)
@@ -158,9 +165,19 @@ class PromptBuilder:
             spelt = "".join(map(self._encoder.spelling, opening))
             raise ProfileError(f"profile {self.profile.name}: template.prefix: a prompt begins with {spelt}, once")
 
+    def _find_longest(self) -> int:
+        """More than a window only if each passage keeps ``_WORTH_READING`` tokens beside the longest query."""
+        profile = self.profile
+        room = [
+            profile.context_tokens - self.tokens_beside_passages(count, profile.query_tokens)
+            for count in range(len(self._frames))
+        ]
+        worth = min(_WORTH_READING, profile.passage_tokens)
+        return max(profile.window, *(count for count, left in enumerate(room) if left >= count * worth))
+
     def _check_room(self) -> None:
         profile = self.profile
-        fixed = self._frames[profile.window].tokens(profile.query_tokens) + self._label_tokens[profile.window]
+        fixed = self.tokens_beside_passages(profile.window, profile.query_tokens)
         if fixed + profile.window > profile.context_tokens:
             raise ProfileError(
                 f"profile {profile.name}: context_tokens: template, query and labels of a full window take {fixed} "

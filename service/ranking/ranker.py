@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import anyio.to_thread
 
 from service.deadline import Deadline
-from service.domain import Candidate, DegradedReason, Ranking, TokenIds, Window
+from service.domain import AS_USUAL, Candidate, DegradedReason, Parameters, Ranking, TokenIds, Window
 from service.engine.scorer import Prompt, Scorer
 from service.errors import (
     DeadlineExceeded,
@@ -25,8 +26,8 @@ from service.ranking.cost import PlanCost, mean_tokens, plan_cost
 from service.ranking.driver import drive
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
-from service.ranking.strategies.plan import PlanOptions, Strategy
-from service.ranking.strategies.registry import find
+from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.registry import find, takes
 
 REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
     (DeadlineExceeded, DegradedReason.DEADLINE),
@@ -36,7 +37,6 @@ REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
     (EngineError, DegradedReason.ENGINE_UNAVAILABLE),
 )
 """Why a ranking is degraded, by the error that stopped it; the first that fits."""
-
 
 _SHORT = 8192
 """Characters that are tokenised in about a millisecond, which is no longer than a thread takes to wake up and back."""
@@ -54,12 +54,16 @@ class Ranker:
     """Ranks with one profile: ``builder`` makes its prompts, ``scorer`` answers them.
 
     ``strategy`` is the name used when a request gives none; the profile's own where there is none, or where the
-    profile's reading does not go with it (one setting may stand for several profiles).
+    profile's reading does not go with it (one setting may stand for several profiles). A ranking asks for at most
+    ``most_prompts``.
     """
 
-    def __init__(self, builder: PromptBuilder, scorer: Scorer, *, strategy: str | None = None) -> None:
+    def __init__(
+        self, builder: PromptBuilder, scorer: Scorer, *, strategy: str | None = None, most_prompts: int = 2000
+    ) -> None:
         self.builder = builder
         self.scorer = scorer
+        self._most_prompts = most_prompts
         self.strategy = strategy if strategy in builder.profile.strategies else builder.profile.strategy
 
     @property
@@ -80,6 +84,7 @@ class Ranker:
         strategy: str | None,
         top_k: int,
         deadline: Deadline,
+        parameters: Parameters = AS_USUAL,
         tenant: str | None = None,
         depth: int | None = None,
         passage_tokens: int | None = None,
@@ -93,12 +98,14 @@ class Ranker:
 
         Raises:
             NotFound: there is no such strategy.
-            InvalidInput: ``top_k`` is below 1, or the profile cannot be used with that strategy.
+            InvalidInput: ``top_k`` is below 1, the profile cannot be used with that strategy, the strategy does not
+                go by such a parameter, or it is out of its range.
         """
         name = strategy or self.strategy
         count = len(candidates)
         ranked = count if depth is None else min(depth, count)
-        plan = self._strategy(name)(ranked, self._options(top_k))
+        options = self._options(name, top_k, parameters)
+        plan = find(name)(ranked, options)
         source = _PromptSource(self.builder, query, candidates, tenant, passage_tokens)
         reading = self.profile.reading
         run = await drive(plan, source.prompts, self.scorer, deadline, read=reading.scores)
@@ -114,32 +121,65 @@ class Ranker:
             prompt_tokens=run.prompt_tokens,
             degraded=None if run.error is None else degraded_reason(run.error),
             readings=run.readings,
+            parameters=_told(name, options),
         )
         return Outcome(ranking, run.error)
 
-    def cost(self, query: str, candidates: Sequence[Candidate], *, strategy: str, top_k: int) -> PlanCost:
-        """About what ``rank`` would ask the engine for. Raises as ``rank`` does."""
-        return self._cost(query, strategy, top_k, len(candidates), mean_tokens(self.builder, candidates))
+    def cost(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        strategy: str,
+        top_k: int,
+        parameters: Parameters = AS_USUAL,
+    ) -> PlanCost:
+        """About what ``rank`` would ask the engine for. Raises as ``rank`` does, and for more prompts than may be."""
+        options = self._options(strategy, top_k, parameters)
+        passage_tokens = mean_tokens(self.builder, candidates)
+        return plan_cost(self.builder, query, strategy, options, count=len(candidates), passage_tokens=passage_tokens)
 
-    def likely_cost(self, query: str, count: int, *, strategy: str, top_k: int) -> PlanCost:
+    def likely_cost(
+        self, query: str, count: int, *, strategy: str, top_k: int, parameters: Parameters = AS_USUAL
+    ) -> PlanCost:
         """The cost of ``count`` candidates not known yet, taken to be half as long as they may be."""
-        return self._cost(query, strategy, top_k, count, self.profile.passage_tokens / 2)
-
-    def _cost(self, query: str, strategy: str, top_k: int, count: int, passage_tokens: float) -> PlanCost:
-        self._strategy(strategy)
-        options = self._options(top_k)
+        options = self._options(strategy, top_k, parameters)
+        passage_tokens = self.profile.passage_tokens / 2
         return plan_cost(self.builder, query, strategy, options, count=count, passage_tokens=passage_tokens)
 
-    def _strategy(self, name: str) -> Strategy:
-        strategy = find(name)
+    def _options(self, strategy: str, top_k: int, parameters: Parameters) -> PlanOptions:
+        self._check_strategy(strategy)
+        given = {name: value for name, value in asdict(parameters).items() if value is not None}
+        _check_taken(strategy, given.keys(), takes(strategy, parameters.over))
+        window = parameters.window or self.profile.window
+        if window > self.builder.longest:
+            message = f"a prompt of the profile {self.profile.name} shows at most {self.builder.longest} passages"
+            raise InvalidInput(message, field="rerank.parameters.window")
+        usual = {"window": window, "stride": min(self.profile.stride, max(1, window // 2))}
+        return PlanOptions(
+            top_k=top_k, longest=self.builder.longest, most_prompts=self._most_prompts, **(usual | given)
+        )
+
+    def _check_strategy(self, name: str) -> None:
+        find(name)
         if name not in self.profile.strategies:
             usable = ", ".join(self.profile.strategies)
             message = f"the profile {self.profile.name} cannot be used with {name}; it goes with: {usable}"
             raise InvalidInput(message, field="rerank.strategy")
-        return strategy
 
-    def _options(self, top_k: int) -> PlanOptions:
-        return PlanOptions(top_k=top_k, window=self.profile.window, stride=self.profile.stride)
+
+def _check_taken(strategy: str, given: Iterable[str], taken: Collection[str]) -> None:
+    """Raise ``InvalidInput`` for a parameter that the strategy would not go by."""
+    for name in given:
+        if name not in taken:
+            message = f"{strategy} goes by no such parameter, but by: {', '.join(sorted(taken)) or 'none'}"
+            raise InvalidInput(message, field=f"rerank.parameters.{name}")
+
+
+def _told(strategy: str, options: PlanOptions) -> dict[str, Any]:
+    """The parameters that a strategy went by, without those that it chooses for itself."""
+    names = takes(strategy, options.over)
+    return {name: value for name, value in asdict(options).items() if name in names and value is not None}
 
 
 def unranked(count: int) -> Ranking:

@@ -9,6 +9,11 @@ import pytest
 
 TEXTS = ["one passage", "another passage"]
 
+
+def chosen(strategy: str = "sliding", **parameters: Any) -> dict[str, Any]:
+    return {"query": "q", "rerank": {"strategy": strategy, "parameters": parameters}}
+
+
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("empty query", "/v1/search", {"query": ""}, 422, "query"),
     ("query of whitespace", "/v1/search", {"query": " \n\t\u3000"}, 422, "query"),
@@ -47,6 +52,26 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("field misspelt", "/v1/search", {"query": "q", "topk": 3}, 422, "topk"),
     ("index unknown", "/v1/search", {"query": "q", "index": "nowhere"}, 404, "index"),
     ("profile unknown", "/v1/search", {"query": "q", "rerank": {"profile": "none"}}, 404, "rerank.profile"),
+    ("window of one", "/v1/search", chosen(window=1), 422, "rerank.parameters.window"),
+    ("window above what a prompt shows", "/v1/search", chosen(window=21), 422, "rerank.parameters.window"),
+    ("stride of a window", "/v1/search", chosen(stride=10), 422, "rerank.parameters.stride"),
+    ("a thousand passes", "/v1/search", chosen(passes=1000), 422, "rerank.parameters.passes"),
+    ("passes true", "/v1/search", chosen(passes=True), 422, "rerank.parameters.passes"),
+    ("parameter misspelt", "/v1/search", chosen(pases=1), 422, "rerank.parameters.pases"),
+    ("parameter of another strategy", "/v1/search", chosen(pivot=3), 422, "rerank.parameters.pivot"),
+    ("pivot outside", "/v1/search", chosen("top_down", pivot=11), 422, "rerank.parameters.pivot"),
+    ("sort unknown", "/v1/search", chosen("setwise", sort="bogo"), 422, "rerank.parameters.sort"),
+    ("many shuffles", "/v1/search", chosen("self_consistency", shuffles=21), 422, "rerank.parameters.shuffles"),
+    ("over itself", "/v1/search", chosen("self_consistency", over="self_consistency"), 422, "rerank.parameters.over"),
+    ("9,900 prompts", "/v1/search", chosen("pairwise", sort="all"), 422, "rerank.strategy"),
+    (
+        "37,800 prompts",
+        "/v1/search",
+        chosen("self_consistency", over="pairwise", shuffles=20),
+        422,
+        "rerank.strategy",
+    ),
+    ("more than one prompt shows", "/v1/search", chosen("full"), 422, "rerank.strategy"),
     ("strategy unknown", "/v1/search", {"query": "q", "rerank": {"strategy": "none"}}, 404, "rerank.strategy"),
 ]
 

@@ -80,6 +80,16 @@ def test_top_down_needs_at_most_three_rounds(service: httpx.Client) -> None:
     assert answer["rerank"]["rounds"] <= 3
 
 
+def test_parameters_are_gone_by_and_told(service: httpx.Client) -> None:
+    parameters = {"window": 20, "stride": 16}
+    answer = search(service, rerank={"strategy": "sliding", "parameters": parameters}, explain=True)
+
+    assert answer["rerank"]["plan"] == {"parameters": parameters, "why": None}
+    assert answer["rerank"]["prompts"] == 6  # 1 + (100 - 20) / 16
+    assert len(answer["rerank"]["windows"][0]["ids"]) == 20
+    assert search(service)["rerank"]["plan"] is None
+
+
 def test_a_deadline_gives_a_usable_order_that_says_it_is_degraded(service: httpx.Client) -> None:
     answer = search(service, **TOO_MUCH)
 

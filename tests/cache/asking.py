@@ -46,6 +46,8 @@ def answer(number: int = 0, degraded: DegradedReason | None = None) -> Answer:
             rounds=1,
             degraded=degraded,
             readings=(WindowReading(1, (0, 1, 2), (0.25, -1.0, 3.5)),),
+            parameters={"window": 3, "sort": "heap"},
+            why="the only one",
         ),
         timings=Timings(0.0, 0.0, 0.0, 0.0),
         index="shelf",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.cache.keys import rerank_key, search_key
-from service.domain import CachePolicy, Document, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
+from service.domain import CachePolicy, Document, Parameters, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
 
 SEARCH = SearchRequest("query", 1000.0, tenant="ann")
 RERANK = RerankRequest("query", (Document("1", "one"), Document("2", "two", "title")), 1000.0)
@@ -28,6 +28,7 @@ def of(request: SearchRequest, index: str = "shelf", version: str = "v1", ranker
         of(replace(SEARCH, mode=RetrievalMode.DENSE)),
         of(replace(SEARCH, rerank=RerankOptions(strategy="single"))),
         of(replace(SEARCH, rerank=RerankOptions(enabled=False))),
+        of(replace(SEARCH, rerank=RerankOptions(parameters=Parameters(window=5)))),
         of(SEARCH, index="other"),
         of(SEARCH, version="v2"),
         of(SEARCH, ranker="other weights"),

@@ -51,6 +51,16 @@ async def test_no_plan_costs_more_than_was_said(builder: PromptBuilder, strategy
         assert scorer.tokens >= 0.8 * cost.tokens
 
 
+async def test_a_plan_of_more_prompts_than_may_be_is_refused(builder: PromptBuilder) -> None:
+    candidates = tokenised(builder, 40)
+    assert (
+        Ranker(builder, FakeScorer(), most_prompts=13).cost("q", candidates, strategy="sliding", top_k=3).prompts == 13
+    )
+    with pytest.raises(InvalidInput, match="more than 12 prompts") as refused:
+        Ranker(builder, FakeScorer(), most_prompts=12).cost("q", candidates, strategy="sliding", top_k=3)
+    assert refused.value.field == "rerank.strategy"
+
+
 async def test_texts_not_tokenised_yet_are_judged_by_their_length(builder: PromptBuilder) -> None:
     ranker = Ranker(builder, FakeScorer())
 

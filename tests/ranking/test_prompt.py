@@ -95,8 +95,15 @@ def test_no_prompt_overruns_the_context(profile: Profile, lengths: list[int], qu
 _builders: dict[int, PromptBuilder] = {}
 
 
-def test_more_passages_than_the_window_holds_are_an_error(builder: PromptBuilder) -> None:
-    with pytest.raises(ValueError, match="7 passages in a window of 6"):
+def test_a_prompt_shows_more_than_a_window_where_labels_and_context_allow(profile: Profile) -> None:
+    tokens = changed(profile, passage_tokens=40, window=3, stride=1, context_tokens=256)
+    assert PromptBuilder(tokens).longest == 6
+    assert PromptBuilder(tokens.model_copy(update={"context_tokens": 200})).longest == 5
+    assert PromptBuilder(tokens.model_copy(update={"context_tokens": 40})).longest == 3
+
+
+def test_more_passages_than_a_prompt_shows_are_an_error(builder: PromptBuilder) -> None:
+    with pytest.raises(ValueError, match="7 passages in a prompt of at most 6"):
         prompt(builder, "", [""] * 7)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from service.api.schemas.unions import Taken, text_or_object
-from service.domain import CacheState, DegradedReason, DegradedStep, RetrievalMode
+from service.domain import Aggregate, CacheState, DegradedReason, DegradedStep, RetrievalMode, Sort
 from service.settings import MOST_DOCUMENTS
 
 
@@ -79,12 +79,33 @@ class Body(BaseModel):
         return value
 
 
+class ParametersBody(Body):
+    """What to choose of the strategy; one that it does not go by is refused. See `docs/strategies.md`."""
+
+    window: Annotated[int, Field(ge=2, le=256, strict=True)] | None = Field(None, description="passages in a prompt")
+    stride: Annotated[int, Field(ge=1, le=255, strict=True)] | None = Field(None, description="step of the window")
+    passes: Annotated[int, Field(ge=1, le=100, strict=True)] | None = Field(None, description="times through the list")
+    pivot: Annotated[int, Field(ge=1, le=256, strict=True)] | None = Field(
+        None, description="place of the pivot in the first window"
+    )
+    budget: Annotated[int, Field(ge=2, le=256, strict=True)] | None = Field(
+        None, description="most passages that beat the pivot and are ordered in the last window"
+    )
+    sort: Sort | None = Field(None, description="`heap`, `bubble`, or for `pairwise` also `all` pairs")
+    over: Text | None = Field(None, description="the strategy that `self_consistency` is over")
+    shuffles: Annotated[int, Field(ge=1, le=20, strict=True)] | None = Field(
+        None, description="orders in which each window is shown"
+    )
+    aggregate: Aggregate | None = Field(None, description="how these agree: `kemeny` or `borda`")
+
+
 class RerankOptionsBody(Body):
     """How to rank."""
 
     enabled: bool = Field(default=True, description="false leaves the first stage's order as it is")
     profile: Text | None = Field(None, description="the model and how it is asked; see `/v1/profiles`")
     strategy: Text | None = Field(None, description="how prompts are spent on the list; see `/v1/profiles`")
+    parameters: ParametersBody = ParametersBody()
 
 
 class SearchBody(Body):
@@ -99,7 +120,9 @@ class SearchBody(Body):
     timeout_ms: Milliseconds | None = Field(None, description="time for the whole request; then the best order so far")
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
     priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
-    explain: bool = Field(default=False, description="add each window shown to the model and its label logits")
+    explain: bool = Field(
+        default=False, description="add the plan, each window shown to the model and its label logits"
+    )
     return_documents: bool = Field(default=True, description="give title, text and metadata of each result")
 
 
@@ -129,7 +152,9 @@ class RerankBody(Body):
     timeout_ms: Milliseconds | None = Field(None, description="time for the whole request; then the best order so far")
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
     priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
-    explain: bool = Field(default=False, description="add each window shown to the model and its label logits")
+    explain: bool = Field(
+        default=False, description="add the plan, each window shown to the model and its label logits"
+    )
     return_documents: bool = Field(default=False, description="give title, text and metadata of each result")
 
 
@@ -176,6 +201,13 @@ class WindowBody(BaseModel):
     logits: list[float]
 
 
+class PlanBody(BaseModel):
+    """What the strategy went by, and why it was chosen where the request left that open."""
+
+    parameters: dict[str, Any]
+    why: str | None
+
+
 class RankingBody(BaseModel):
     """How the order came about; ``reason`` tells why it is degraded, ``degraded_step`` what was done instead."""
 
@@ -187,6 +219,7 @@ class RankingBody(BaseModel):
     degraded: bool
     reason: DegradedReason | None
     degraded_step: DegradedStep | None
+    plan: PlanBody | None = Field(None, description="only with `explain`")
     windows: list[WindowBody] | None = Field(None, description="only with `explain`")
 
 

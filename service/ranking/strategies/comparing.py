@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from service.domain import Window
 from service.errors import InvalidInput
-from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.plan import Order, PlanOptions
 
 SMALLEST_WINDOW = 2
 """Fewer passages than that cannot be compared."""
@@ -29,6 +29,12 @@ def interleaved(parts: Sequence[Window]) -> Window:
     return tuple(candidate for _, _, candidate in sorted(placed))
 
 
+def placed(order: Order, window: Window) -> Order:
+    """``order`` with the passages of ``window`` in the window's order, in the places that they hold together."""
+    held, following = set(window), iter(window)
+    return tuple(next(following) if candidate in held else candidate for candidate in order)
+
+
 def check(options: PlanOptions, *, smallest_window: int = SMALLEST_WINDOW) -> None:
     """Refuse a ``top_k`` below 1 and a window of fewer than ``smallest_window`` passages.
 
@@ -38,7 +44,18 @@ def check(options: PlanOptions, *, smallest_window: int = SMALLEST_WINDOW) -> No
     if options.top_k < 1:
         raise InvalidInput("top_k is at least 1", field="top_k")
     if options.window < smallest_window:
-        raise InvalidInput(f"a window holds at least {smallest_window} passages", field="rerank.window")
+        raise InvalidInput(f"a window holds at least {smallest_window} passages", field="rerank.parameters.window")
+
+
+def check_prompts(prompts: int, options: PlanOptions) -> None:
+    """Refuse a plan of more prompts than one ranking may ask for.
+
+    Raises:
+        InvalidInput: naming the strategy.
+    """
+    if prompts > options.most_prompts:
+        message = f"more than {options.most_prompts} prompts; rank fewer candidates, or with another strategy"
+        raise InvalidInput(message, field="rerank.strategy")
 
 
 def _badness(score: float) -> tuple[bool, float]:

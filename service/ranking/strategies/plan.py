@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.domain import Window
+from service.domain import Aggregate, Sort, Window
 
 Order = tuple[int, ...]
 """Every position of the candidate list exactly once, best first."""
@@ -33,11 +33,25 @@ Plan = Generator[Round, RoundScores, Order]
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What a strategy may use: passages wanted at the top, passages a prompt holds, and the step between windows."""
+    """What a strategy may use: passages wanted at the top, passages a prompt shows, and the step between windows.
+
+    ``longest`` is the most passages that fit a prompt at all, ``most_prompts`` the most prompts that a plan may ask
+    for. The others are parameters of some strategies, each told in its docstring; ``None`` leaves the choice to the
+    strategy.
+    """
 
     top_k: int = 10
     window: int = 20
     stride: int = 10
+    longest: int = 20
+    most_prompts: int = 2000
+    passes: int | None = None
+    pivot: int | None = None
+    budget: int | None = None
+    sort: Sort | None = None
+    over: str | None = None
+    shuffles: int | None = None
+    aggregate: Aggregate | None = None
 
 
 class Strategy(Protocol):

@@ -1,69 +1,50 @@
-"""Setwise ranking (arXiv 2310.09497): of each prompt only the best passage counts, and what it beat is remembered."""
+"""Setwise ranking (arXiv 2310.09497): of each prompt only the best passage counts."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-
+from service.domain import Sort
+from service.errors import InvalidInput
 from service.ranking.strategies.comparing import SMALLEST_WINDOW, check, ranked
-from service.ranking.strategies.plan import Order, Plan, PlanOptions, Round, RoundScores
+from service.ranking.strategies.plan import Order, Plan, PlanOptions, Round
+from service.ranking.strategies.sorting import sorting
 
 
 def setwise(count: int, options: PlanOptions) -> Plan:
-    """Find the best passage by knockout, then the best of those that only it has beaten, and so on ``top_k`` times.
+    """Sort until the best ``top_k`` are known, by ``sort: heap`` or ``bubble``, asking for the best of a window.
 
-    Only the best of each answer is believed, so a model that picks one passage well is enough. The paper sorts with a
-    heap; remembering who was beaten by whom needs no passage to be moved, and keeps ties in the first stage's order.
+    Only the best of each answer is believed, so a model that picks one passage well is enough.
 
-    Cost, with n candidates and w = window: at most (n - 1) / (w - 1) prompts and a few more for the best passage, those
-    of a knockout's round side by side, then about log n / log w for each further place, one after the other.
-    100 candidates, top 10, w = 20: at most 6 + 9 x 4 prompts. 1 prompt that orders everything if n <= w, none if n < 2.
-    Exact for the best top_k with a perfect comparator. The passages behind keep the first stage's order.
+    Cost, with n candidates, w = window, k = top_k, d = w - 1, and h the levels of a heap in which each passage has d
+    below it, but for the last level:
+    - heap: a prompt for each of the ceil((n - 1) / d) passages that have others below them, those of a level side by
+      side, at most h - 1 more for each of them, and at most h for each further of the best k. 100 candidates, top 10,
+      w = 20: h = 2; at most 6 + 1 prompts in 3 rounds to build it and 9 x 2 one after the other: 25 in 21 rounds.
+    - bubble: ceil((n - 1 - p) / d) prompts for each pass p = 0.. of k (of ``passes``, where given, which may be fewer).
+      100 candidates, top 10, w = 20: 54 prompts in 23 rounds.
+    1 prompt that orders everything if n <= w, none if n < 2.
+
+    Exact for the best top_k, or ``passes``, with a perfect comparator. The passages behind keep the first stage's
+    order with heap, and are better ordered than before with bubble.
+
+    Raises:
+        InvalidInput: there is no such sort for windows.
     """
     check(options)
+    by = options.sort or Sort.HEAP
+    if by is Sort.ALL:
+        raise InvalidInput("setwise sorts by heap or bubble", field="rerank.parameters.sort")
     everything: Order = tuple(range(count))
     if count < SMALLEST_WINDOW:
         return everything
     if count <= options.window:
         (scores,) = yield Round((everything,), best=everything)
         return ranked(everything, scores)
-    known = _Known(everything, options.window)
-    contenders: Sequence[int] = everything
-    while len(known.taken) < min(options.top_k, count):
-        contenders = yield from known.take_best(contenders)
-    return known.order
-
-
-class _Known:
-    """``taken`` holds the best passages in their order; every other passage was beaten by one, or by none yet."""
-
-    def __init__(self, everything: Order, window: int) -> None:
-        self._everything, self._window = everything, window
-        self._beaten: dict[int, list[int]] = {passage: [] for passage in everything}
-        self.taken: list[int] = []
-
-    @property
-    def order(self) -> Order:
-        """What was taken, then the others as the first stage had them."""
-        taken = set(self.taken)
-        return (*self.taken, *(passage for passage in self._everything if passage not in taken))
-
-    def take_best(self, contenders: Sequence[int]) -> Generator[Round, RoundScores, list[int]]:
-        """Take the best of ``contenders``; what it alone has beaten contends for the next place."""
-        while len(contenders) > 1:
-            windows = [tuple(part) for part in _parts(contenders, self._window)]
-            playing = [window for window in windows if len(window) > 1]
-            answers = yield Round(tuple(playing), best=self.order)
-            byes = [passage for window in windows if len(window) == 1 for passage in window]
-            contenders = [*(self._best(w, scores) for w, scores in zip(playing, answers, strict=True)), *byes]
-        (best,) = contenders
-        self.taken.append(best)
-        return sorted(self._beaten.pop(best))
-
-    def _best(self, window: tuple[int, ...], scores: Sequence[float]) -> int:
-        best, *others = ranked(window, scores)
-        self._beaten[best].extend(others)
-        return best
-
-
-def _parts(contenders: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [contenders[start : start + size] for start in range(0, len(contenders), size)]
+    sort = sorting(count, options, group=options.window, by=by)
+    try:
+        step = next(sort)
+        while True:
+            answers = yield step
+            step = sort.send([ranked(window, scores) for window, scores in zip(step.windows, answers, strict=True)])
+    except StopIteration as finished:
+        order: Order = finished.value
+        return order

@@ -9,8 +9,8 @@ from service.ranking.strategies.comparing import SMALLEST_WINDOW, check, ranked
 from service.ranking.strategies.plan import Order, Plan, PlanOptions, Round
 
 
-def sliding(count: int, options: PlanOptions, *, passes: int = 1) -> Plan:
-    """Order a window at the back, move it ``stride`` places forward, and so on up to the front.
+def sliding(count: int, options: PlanOptions) -> Plan:
+    """Order a window at the back, move it ``stride`` places forward, up to the front; ``passes`` times, or once.
 
     With n candidates, window w and stride s:
 
@@ -21,17 +21,15 @@ def sliding(count: int, options: PlanOptions, *, passes: int = 1) -> Plan:
     Further passes improve the places behind and never spoil the front.
 
     Raises:
-        InvalidInput: the stride is below 1 or so long that nothing is carried forward, or there is no pass.
+        InvalidInput: the stride is below 1 or so long that nothing is carried forward.
     """
     check(options)
     if not 1 <= options.stride < options.window:
-        raise InvalidInput("the stride is at least 1 and shorter than the window", field="rerank.stride")
-    if passes < 1:
-        raise InvalidInput("there is at least one pass", field="rerank.passes")
+        raise InvalidInput("the stride is at least 1 and shorter than the window", field="rerank.parameters.stride")
     order: Order = tuple(range(count))
     if count < SMALLEST_WINDOW:
         return order
-    for _ in range(passes):
+    for _ in range(options.passes or 1):
         for start in _starts(count, options):
             end = start + options.window
             window = order[start:end]

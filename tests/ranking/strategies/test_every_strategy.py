@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain import Window
+from service.domain import Aggregate, Sort, Window
 from service.errors import InvalidInput, NotFound
 from service.ranking.strategies.plan import PlanOptions
 from service.ranking.strategies.registry import ALONE, STRATEGIES, find
@@ -27,7 +28,14 @@ HOSTILE: dict[str, Callable[[int], Comparator]] = {
 
 options = st.integers(2, 24).flatmap(
     lambda window: st.builds(
-        PlanOptions, top_k=st.integers(1, 130), window=st.just(window), stride=st.integers(1, window - 1)
+        PlanOptions,
+        top_k=st.integers(1, 130),
+        window=st.just(window),
+        stride=st.integers(1, window - 1),
+        longest=st.just(120),
+        most_prompts=st.just(10**6),
+        sort=st.sampled_from([None, Sort.HEAP, Sort.BUBBLE]),
+        aggregate=st.sampled_from(Aggregate),
     )
 )
 names = pytest.mark.parametrize("name", STRATEGIES)
@@ -51,7 +59,7 @@ def test_windows_hold_two_to_w_different_passages(name: str, count: int, options
     for step in simulate(find(name)(count, options), HOSTILE["random"](seed)).asked:
         assert step.windows
         for window in step.windows:
-            assert 2 <= len(set(window)) == len(window) <= options.window
+            assert 2 <= len(set(window)) == len(window) <= (count if name == "full" else options.window)
 
 
 @names
@@ -65,13 +73,13 @@ def test_a_comparator_that_sees_no_difference_keeps_the_first_stage_order(
     assert all(step.best == ended.order for step in ended.asked)
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ALONE | {"pairwise"}])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ALONE | {"pairwise", "self_consistency"}])
 @given(count=st.integers(2, 24), options=options, seed=st.integers(0, 99))
 def test_a_list_that_fits_one_window_is_ordered_by_one_prompt(
     name: str, count: int, options: PlanOptions, seed: int
 ) -> None:
     quality = random.Random(seed).sample(range(count), count)
-    options = PlanOptions(options.top_k, max(options.window, count), options.stride)
+    options = replace(options, window=max(options.window, count))
     ended = simulate(find(name)(count, options), lambda window: [quality[c] for c in window])
     assert ended.order == tuple(sorted(range(count), key=lambda c: -quality[c]))
     assert (ended.prompts, ended.rounds) == (1, 1)
@@ -94,8 +102,8 @@ def test_wanting_nothing_is_refused(name: str) -> None:
 @comparing
 def test_a_window_of_one_is_refused_where_passages_are_compared(name: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        next(find(name)(100, PlanOptions(window=1, stride=1)))
-    assert refused.value.field == "rerank.window"
+        next(find(name)(100, PlanOptions(window=1, stride=1, longest=100)))
+    assert refused.value.field == "rerank.parameters.window"
 
 
 @alone
@@ -111,7 +119,7 @@ def test_a_window_answered_with_too_few_scores_is_an_error(name: str) -> None:
         return [0.0] * (len(window) - 1)
 
     with pytest.raises(ValueError, match=r"zip|unpack"):
-        simulate(find(name)(100, PlanOptions()), one_short)
+        simulate(find(name)(100, PlanOptions(longest=100)), one_short)
 
 
 def test_an_unknown_strategy_is_not_found() -> None:

