@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from loadtest.gateway_throughput import ready
+from loadtest.serving import ready
 from loadtest.vllm_servers import free_port
 from loadtest.vllm_throughput import Straight, rate
 

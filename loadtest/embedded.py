@@ -22,7 +22,7 @@ from pathlib import Path
 
 import httpx
 
-from service.corpus.stdlib_docs import StdlibDocs
+from loadtest.questions import Passages
 
 CANDIDATES = 100
 WORDS = 60
@@ -33,14 +33,6 @@ QUERIES = [
     "parse a date from a string",
     "run a command and capture what it prints",
 ]
-
-
-def passages(seed: int) -> list[str]:
-    """``CANDIDATES`` passages of exactly ``WORDS`` words."""
-    words = [word for document in StdlibDocs().documents() for word in document.text.split()]
-    generator = random.Random(seed)
-    starts = [generator.randrange(len(words) - WORDS) for _ in range(CANDIDATES)]
-    return [" ".join(words[start : start + WORDS]) for start in starts]
 
 
 def free_port() -> int:
@@ -83,7 +75,7 @@ def resident_mb(pid: int) -> float:
 
 async def measure(client: httpx.AsyncClient, requests: int, body: dict[str, object]) -> None:
     """Send ``requests`` one after the other and print how long they took."""
-    texts = passages(seed=7)
+    texts = Passages(random.Random(7)).take(CANDIDATES, WORDS)
     took: list[float] = []
     answers: list[dict[str, object]] = []
     for number in range(requests + 2):

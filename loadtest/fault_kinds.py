@@ -14,7 +14,8 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loadtest.soak import service, spoil
+from loadtest.serving import service
+from loadtest.soak import spoil
 from service.engine.vllm.reading import Mode
 from tests.api.slow_callers import IDLE, SLOW, connections, large_request, many_files
 from tests.cache.valkey import Valkey, valkey

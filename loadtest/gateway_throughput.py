@@ -12,21 +12,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 
-from loadtest.vllm_servers import free_port
+from loadtest.serving import service
 from loadtest.vllm_throughput import Straight, rate
 from service.domain import Document
 from service.engine.scorer import Prompt
@@ -37,7 +30,6 @@ from service.ranking import profile as profiles
 from service.ranking.prompt import PromptBuilder
 
 _SYLLABLES = ("ra", "to", "mi", "len", "sor", "ke", "va", "nu", "pel", "dis", "gra", "hom")
-_PATIENCE_S = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +70,12 @@ async def main() -> None:
     supply = Supply(builder, options.words)
     tokens = statistics.mean(len(asked.prompt.token_ids) for asked in supply.take(20))
     reading: Reading = HeadReading(builder.label_ids) if options.head else DecodeReading()
-    with _gateway(options.server, options.profile) as url:
+    gateway = {
+        "ONEPASS_ENGINE__KIND": "vllm",
+        "ONEPASS_ENGINE__URLS": json.dumps([options.server]),
+        "ONEPASS_RANKING__PROFILE": options.profile,
+    }
+    with service(gateway) as (url, _):
 
         def client(side: str, most: int) -> Straight:
             if side == "gateway":
@@ -103,34 +100,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--windows", type=int, default=64, help="windows in a round")
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
-
-
-@contextmanager
-def _gateway(server: str, profile: str) -> Iterator[str]:
-    port = free_port()
-    environment = {
-        "ONEPASS_ENGINE__KIND": "vllm",
-        "ONEPASS_ENGINE__URLS": json.dumps([server]),
-        "ONEPASS_RANKING__PROFILE": profile,
-        "ONEPASS_LOGS__LEVEL": "warning",
-    }
-    command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", str(port)]
-    with subprocess.Popen(command, env=os.environ | environment) as process:  # noqa: S603 - our own command
-        try:
-            yield ready(f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-
-
-def ready(url: str, path: str = "/readyz") -> str:
-    """``url``, once its server answers at ``path``."""
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url + path, trust_env=False).is_success:
-                return url
-        time.sleep(0.1)
-    raise SystemExit(f"{url} was not ready within {_PATIENCE_S} s")
 
 
 async def _saturated(client: Any, supply: Supply, options: argparse.Namespace) -> None:

@@ -18,20 +18,18 @@ import itertools
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import numpy as np
 
-from loadtest.gateway_throughput import ready
-from loadtest.vllm_servers import free_port
+from loadtest.serving import service
 from service.corpus.beir import BeirFolder
 from service.demo import JUDGED
 from tests.cache.valkey import Valkey, valkey
@@ -201,19 +199,6 @@ async def _in_background(work: Coroutine[object, object, None]) -> AsyncIterator
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def service(settings: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The URL and the process of a service with these settings."""
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("onepass")), "serve", "--port", str(port)]
-    environment = {**os.environ, "ONEPASS_LOGS__LEVEL": "error", **settings}
-    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - our own command
-        try:
-            yield ready(f"http://127.0.0.1:{port}"), process
-        finally:
-            process.terminate()
 
 
 def _options() -> argparse.Namespace:

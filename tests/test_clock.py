@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtest.soak import service
+from loadtest.serving import service
 from tests.cache.valkey import valkey
 from tests.faketime import FAKETIME, Clock
 
