@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
-from loadtest.gateway_throughput import Asked, Supply, ready
-from loadtest.soak import service
+from loadtest.gateway_throughput import Asked, Supply
+from loadtest.serving import ready, service
 from loadtest.vllm_servers import free_port
 from loadtest.vllm_throughput import Straight
 from service.engine.vllm.decode import DecodeReading

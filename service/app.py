@@ -64,6 +64,7 @@ from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOption
 from service.retrieval.index_catalogue import IndexCatalogue
 from service.retrieval.live_index import LiveIndex
 from service.retrieval.local_first_stage import Options
+from service.retrieval.milvus.options import MilvusOptions
 from service.settings import (
     CacheKind,
     EmbedderKind,
@@ -258,6 +259,12 @@ def build_embedder(settings: Settings) -> Embedder:
     return OpenAIEmbedder(wanted.url, wanted.model, wanted.dimension, options)
 
 
+def milvus_options(settings: Settings) -> MilvusOptions | None:
+    """Where the passages of indexes without files are, if the settings say so."""
+    wanted = settings.indexes
+    return None if wanted.milvus_url is None else MilvusOptions(wanted.milvus_url, wanted.milvus_token)
+
+
 def build_store(settings: Settings) -> Store | None:
     """Where answers are kept."""
     wanted = settings.cache
@@ -402,7 +409,7 @@ def _profile_names(settings: Settings) -> list[str]:
 
 def _open_indexes(settings: Settings, embedder: Embedder, observer: Observer) -> IndexCatalogue:
     wanted = settings.indexes
-    options = Options(threads=wanted.threads, checksums=wanted.verify, gpu=wanted.gpu)
+    options = Options(threads=wanted.threads, checksums=wanted.verify, gpu=wanted.gpu, milvus=milvus_options(settings))
     return IndexCatalogue.open(wanted.directory, embedder, options, observer)
 
 

@@ -89,6 +89,12 @@ class IndexSettings(Section):
     gpu: bool = Field(False, description="search on the GPU; needs the GPU build of FAISS")
     threads: int = Field(2, ge=1, description="threads that search indexes")
     watch_s: float = Field(5, ge=0, description="seconds between looks for new versions of indexes; 0 turns it off")
+    milvus_url: str | None = Field(
+        None,
+        pattern="^https?://[^@]+$",
+        description="Milvus server that holds the passages of indexes built with --milvus; see docs/scaling.md",
+    )
+    milvus_token: SecretStr | None = Field(None, description="token sent to it")
 
 
 class EmbedderSettings(Section):

@@ -23,6 +23,7 @@ CANARY = "canary-"
 SECRETS = {
     "ONEPASS_EMBEDDER__API_KEY": f"{CANARY}embedder",
     "ONEPASS_ENGINE__API_KEY": f"{CANARY}engine",
+    "ONEPASS_INDEXES__MILVUS_TOKEN": f"{CANARY}milvus",
     "ONEPASS_SERVER__ADMIN_KEY": f"{CANARY}admin",
     "ONEPASS_CACHE__URL": f"redis://someone:{CANARY}cache@127.0.0.1:1/0",
 }
@@ -93,6 +94,7 @@ def environment(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPa
     """Every secret set, and a use for each."""
     values = SECRETS | {
         "ONEPASS_INDEXES__DIRECTORY": str(tmp_path / "indexes"),
+        "ONEPASS_INDEXES__MILVUS_URL": "http://127.0.0.1:1",
         "ONEPASS_EMBEDDER__KIND": "openai",
         "ONEPASS_EMBEDDER__URL": f"{upstream.url}/v1",
         "ONEPASS_EMBEDDER__MODEL": "m",

@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from service.app import build_embedder, find_profile, passage_encoder
+from service.app import build_embedder, find_profile, milvus_options, passage_encoder
 from service.cli.progress import progress
 from service.corpus.chunking import Chunking
 from service.corpus.source import Source
+from service.domain import Document
+from service.errors import ConfigurationError
 from service.ranking.sources import load_tokenizer
-from service.retrieval.builder import Recipe, build_index
+from service.retrieval.builder import Progress, Recipe, build_index
 from service.retrieval.index_writer import IndexWriter, index_writer
 from service.retrieval.manifest import Manifest
+from service.retrieval.milvus import require_client
 from service.settings import Settings
 
 
-async def build(folder: Path, source: Source, settings: Settings, *, factory: str | None = None) -> Manifest:
-    """Index ``source`` at ``folder`` for the configured embedder and profile, showing progress."""
-    total = source.count()
-    encoder = passage_encoder(settings)
+async def build(
+    folder: Path, source: Source, settings: Settings, *, factory: str | None = None, milvus: bool = False
+) -> Manifest:
+    """Index ``source`` at ``folder`` for the configured embedder and profile, showing progress.
+
+    With ``milvus``, the passages go to the server that the settings name.
+
+    Raises:
+        ConfigurationError: that server is wanted and not named, or its client is missing.
+    """
     embedder = build_embedder(settings)
     try:
+        recipe = Recipe(embedder, passage_encoder(settings))
+        total = source.count()
         with progress(f"Indexing {source.name}", "passages", total) as report:
+            if milvus:
+                return await _build_in_milvus(folder, source.documents(), recipe, settings, total, report)
             return await build_index(
-                folder, source.documents(), embedder, encoder=encoder, factory=factory, total=total, progress=report
+                folder,
+                source.documents(),
+                embedder,
+                encoder=recipe.encoder,
+                factory=factory,
+                total=total,
+                progress=report,
             )
     finally:
         await embedder.close()
+
+
+async def _build_in_milvus(
+    folder: Path, documents: Iterable[Document], recipe: Recipe, settings: Settings, total: int | None, report: Progress
+) -> Manifest:
+    options = milvus_options(settings)
+    if options is None:
+        raise ConfigurationError("name the Milvus server: set indexes.milvus_url")
+    require_client()
+    from service.retrieval.milvus.builder import build_in_milvus  # noqa: PLC0415  its client is an extra
+
+    return await build_in_milvus(options, folder, documents, recipe, total=total, progress=report)
 
 
 @asynccontextmanager

@@ -48,6 +48,9 @@ def build(
         str | None,
         typer.Option(help="FAISS factory string, such as Flat or HNSW32.", show_default="by the number of passages"),
     ] = None,
+    milvus: Annotated[
+        bool, typer.Option("--milvus", help="Keep the passages in the Milvus server of ONEPASS_INDEXES__MILVUS_URL.")
+    ] = False,
     chunk_tokens: Annotated[
         int | None,
         typer.Option(min=8, help="Tokens of a passage cut from a long text.", show_default="what the profile reads"),
@@ -65,7 +68,7 @@ def build(
     folder = settings.indexes.directory / folder_name(name or corpus.name)
 
     started = time.monotonic()
-    manifest = asyncio.run(build_at(folder, corpus, settings, factory=factory))
+    manifest = asyncio.run(build_at(folder, corpus, settings, factory=factory, milvus=milvus))
     seconds = time.monotonic() - started
     passages = "passage" if manifest.documents == 1 else "passages"
     OUT.print(f"{manifest.documents:,} {passages} in {seconds:.1f} s", highlight=False)
@@ -84,6 +87,8 @@ def inspect(
     manifest = index_store.read_manifest(version)
     index_store.verify(version, manifest)
     OUT.print(_described(folder, manifest))
+    if manifest.collection:
+        return
     OUT.print(_first_passages(version))
     note("Every file has the checksum that the manifest promises.")
 
@@ -97,7 +102,7 @@ def _described(folder: Path, manifest: Manifest) -> Table:
         "passages": f"{manifest.documents:,}",
         "size": f"{size / MEGABYTE:,.1f} MB",
         "embedder": f"{manifest.embedder}, {manifest.dimension} dimensions",
-        "FAISS": manifest.factory,
+        **({"Milvus": manifest.collection} if manifest.collection else {"FAISS": manifest.factory}),
         "reranker tokens": manifest.encoding or "none stored",
         "changes to publish": len(change_log.read(index_store.current_version(folder) / index_store.CHANGES)),
     }

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from service.deadline import Deadline
 from service.domain import RetrievalMode, Retrieved
+from service.retrieval.manifest import Manifest
 
 
 class FirstStage(Protocol):
@@ -30,3 +31,14 @@ class FirstStage(Protocol):
 
     async def close(self) -> None:
         """Release files and threads."""
+
+
+class IndexStage(FirstStage, Protocol):
+    """A first stage over one version of an index folder."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index says about itself."""
+
+    async def warm(self) -> None:
+        """Search once, but for the query's embedding. Raises ``RetrievalError`` if that fails."""

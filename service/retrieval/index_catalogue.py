@@ -16,8 +16,10 @@ from service.errors import IndexCorrupt, NotFound, OnepassError
 from service.observability.events import IndexOpened, IndexRefused, IndexWithdrawn, Observer
 from service.retrieval import index_store
 from service.retrieval.embedding.embedder import Embedder
+from service.retrieval.first_stage import IndexStage
 from service.retrieval.live_index import LiveIndex
-from service.retrieval.local_first_stage import LocalFirstStage, Options
+from service.retrieval.local_first_stage import Options
+from service.retrieval.opening import open_stage
 
 _TRIES = 5
 """An index may be replaced while it is being opened, which removes the files of the version before the last."""
@@ -103,7 +105,7 @@ class IndexCatalogue:
             raise
         self._serve(stage)
 
-    async def _opened(self, folder: Path) -> LocalFirstStage:
+    async def _opened(self, folder: Path) -> IndexStage:
         for _ in range(_TRIES):
             fingerprint = await asyncio.to_thread(index_store.fingerprint, folder)
             try:
@@ -117,7 +119,7 @@ class IndexCatalogue:
                 return stage
         raise IndexCorrupt(f"{folder} is replaced faster than it can be opened")
 
-    def _serve(self, stage: LocalFirstStage) -> None:
+    def _serve(self, stage: IndexStage) -> None:
         live = self._live.get(stage.name)
         if live is None:
             self._live[stage.name] = LiveIndex(stage)
@@ -134,7 +136,7 @@ class IndexCatalogue:
         self._observer.observe(IndexWithdrawn(name))
         await live.close()
 
-    async def _warm_stage(self, folder: Path) -> LocalFirstStage:
+    async def _warm_stage(self, folder: Path) -> IndexStage:
         opening = asyncio.create_task(asyncio.to_thread(self._stage, folder))
         try:
             stage = await asyncio.shield(opening)
@@ -148,9 +150,9 @@ class IndexCatalogue:
             raise
         return stage
 
-    def _stage(self, folder: Path) -> LocalFirstStage:
+    def _stage(self, folder: Path) -> IndexStage:
         try:
-            return LocalFirstStage.open(folder, self._embedder, options=self._options)
+            return open_stage(folder, self._embedder, self._options)
         except OSError as error:
             raise IndexCorrupt(f"{folder} cannot be read: {error}") from error
 
@@ -170,8 +172,8 @@ class IndexCatalogue:
         self._observer.observe(IndexRefused(name, type(error).__name__, str(error)))
 
 
-async def _close_when_open(opening: asyncio.Task[LocalFirstStage]) -> None:
+async def _close_when_open(opening: asyncio.Task[IndexStage]) -> None:
     """A thread cannot be stopped: what it opens for nobody is closed again."""
     (stage,) = await asyncio.gather(opening, return_exceptions=True)
-    if isinstance(stage, LocalFirstStage):
+    if not isinstance(stage, BaseException):
         await stage.close()

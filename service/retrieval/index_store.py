@@ -7,6 +7,8 @@
         changes.log             what is to be added to this version and deleted from it, see change_log.py
       versions/20261120T180000-91aa/    the one before
 
+A version whose documents and vectors are in Milvus has a manifest alone, which names their collection.
+
 A version is written in full, synced to the disk and only then named by ``CURRENT``, a file that is replaced by
 renaming. That rename is the one step that changes what a reader finds: a crash before it leaves the old index (or
 none), after it the new one. A pointer was preferred to exchanging two folders because renaming a small file is atomic
@@ -77,7 +79,7 @@ def read_manifest(version: Path) -> Manifest:
 
 def verify(version: Path, manifest: Manifest, *, checksums: bool = True) -> None:
     """Compare the files with the manifest: sizes always, bytes unless told not to. Raises ``IndexCorrupt``."""
-    if set(manifest.files) != {VECTORS, DOCUMENTS}:
+    if set(manifest.files) != (set() if manifest.collection else {VECTORS, DOCUMENTS}):
         raise IndexCorrupt(f"{version / MANIFEST} lists {sorted(manifest.files)}")
     for name, promised in manifest.files.items():
         path = version / name
@@ -118,6 +120,13 @@ def locked(root: Path) -> Iterator[None]:
         yield
 
 
+def other_versions(root: Path) -> list[Path]:
+    """The folders of versions that are not in use: the one before, and what crashed builds left behind."""
+    current = _pointed_at(root)
+    folders = (root / _VERSIONS).iterdir()
+    return [folder for folder in folders if folder.name != current and _VERSION_NAME.fullmatch(folder.name)]
+
+
 @contextmanager
 def new_version(root: Path) -> Iterator[Path]:
     """An empty folder to write a version into, removed again unless ``publish`` named it; for who has ``locked``.
@@ -127,7 +136,8 @@ def new_version(root: Path) -> Iterator[Path]:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     version = root / _VERSIONS / f"{stamp}-{secrets.token_hex(4)}"
     try:
-        _remove_other_versions(root)
+        for other in other_versions(root):
+            shutil.rmtree(other)
         version.mkdir()
         yield version
     except (OSError, sqlite3.OperationalError) as error:
@@ -145,7 +155,7 @@ def record_files(version: Path) -> dict[str, FileRecord]:
 def publish(root: Path, version: Path, manifest: Manifest) -> None:
     """Make a fully written version the current one, durably."""
     (version / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-    for name in (VECTORS, DOCUMENTS, MANIFEST):
+    for name in (*manifest.files, MANIFEST):
         sync(version / name)
     sync(version)
     sync(root / _VERSIONS)
@@ -170,13 +180,6 @@ def _claim(root: Path) -> None:
     if root.exists() and (not root.is_dir() or (any(root.iterdir()) and not (root / _VERSIONS).is_dir())):
         raise IndexIncompatible(f"{root} exists and is not an index")
     (root / _VERSIONS).mkdir(parents=True, exist_ok=True)
-
-
-def _remove_other_versions(root: Path) -> None:
-    current = _pointed_at(root)
-    for folder in (root / _VERSIONS).iterdir():
-        if folder.name != current and _VERSION_NAME.fullmatch(folder.name):
-            shutil.rmtree(folder)
 
 
 def _pointed_at(root: Path) -> str | None:

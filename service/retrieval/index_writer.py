@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain import Document, TokenIds
-from service.errors import InvalidInput
+from service.errors import IndexIncompatible, InvalidInput
 from service.retrieval import change_log, faiss_index, index_store
 from service.retrieval.builder import Batch, Progress, Recipe, batches, publish_batches
 from service.retrieval.change_log import Change, Delete, Put
@@ -44,6 +44,8 @@ class IndexWriter:
         self._version = index_store.current_version(folder)
         self._manifest = index_store.read_manifest(self._version)
         self._manifest.require_embedder(recipe.embedder.id, recipe.embedder.dimension)
+        if self._manifest.collection is not None:
+            raise IndexIncompatible(f"the passages of {folder} are in Milvus: build the index anew to change them")
 
     @property
     def pending(self) -> int:
@@ -149,7 +151,7 @@ def index_writer(folder: Path, recipe: Recipe) -> Iterator[IndexWriter]:
 
     Raises:
         IndexMissing, IndexCorrupt: there is no index to change, or none that can be read.
-        IndexIncompatible: it was built with another embedder.
+        IndexIncompatible: it was built with another embedder, or its passages are in Milvus.
         IndexFolderError: another build or change of it is running.
     """
     index_store.current_version(folder)  # before a lock is left where there is no index

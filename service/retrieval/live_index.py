@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from service.deadline import Deadline
 from service.domain import RetrievalMode, Retrieved
 from service.errors import NotFound
-from service.retrieval.local_first_stage import LocalFirstStage
+from service.retrieval.first_stage import IndexStage
 from service.retrieval.manifest import Manifest
 
 
@@ -18,7 +18,7 @@ from service.retrieval.manifest import Manifest
 class _Version:
     """An open version, and how many searches are in it; ``idle`` is set while there are none."""
 
-    stage: LocalFirstStage
+    stage: IndexStage
     searches: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -26,7 +26,7 @@ class _Version:
         self.idle.set()
 
     @contextmanager
-    def leased(self) -> Iterator[LocalFirstStage]:
+    def leased(self) -> Iterator[IndexStage]:
         """The version, open for as long as the block runs."""
         self.searches += 1
         self.idle.clear()
@@ -44,7 +44,7 @@ class LiveIndex:
     For one event loop: no lock is needed, because nothing is awaited between looking at the version and leasing it.
     """
 
-    def __init__(self, stage: LocalFirstStage) -> None:
+    def __init__(self, stage: IndexStage) -> None:
         self._current = _Version(stage)
         self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -71,7 +71,7 @@ class LiveIndex:
         with self._current.leased() as stage:
             return await stage.retrieve(query, count, mode, deadline)
 
-    def replace(self, stage: LocalFirstStage) -> None:
+    def replace(self, stage: IndexStage) -> None:
         """Search ``stage`` from now on."""
         old, self._current = self._current, _Version(stage)
         retiring = asyncio.create_task(_retire(old))

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from service.deadline import Deadline
-from service.domain import Candidate, DegradedReason, PassageTokens, RetrievalMode, Retrieved
-from service.errors import DeadlineExceeded, EmbedderError, IndexCorrupt, RetrievalError
+from service.domain import Candidate, PassageTokens, RetrievalMode, Retrieved
+from service.errors import IndexCorrupt, RetrievalError
 from service.observability.spans import span
 from service.retrieval import faiss_index, index_store, lexical
 from service.retrieval.document_store import DocumentReader
@@ -22,9 +22,13 @@ from service.retrieval.embedding.embedder import Embedder, Vectors
 from service.retrieval.faiss_index import FaissIndex
 from service.retrieval.fusion import reciprocal_rank_fusion
 from service.retrieval.manifest import Manifest
+from service.retrieval.milvus.options import MilvusOptions
+from service.retrieval.query_vector import query_vector
 from service.retrieval.workers import Workers
 
-_FUSION_DEPTH = 100
+FUSION_DEPTH = 100
+"""How many of each half a hybrid fuses."""
+
 _DENSE_WEIGHT, _LEXICAL_WEIGHT = 1.0, 1.0
 _STEPS_BETWEEN_CLOCK_READS = 20_000
 _WARMING_QUERY, _WARMING_COUNT = "what is new", 10
@@ -36,13 +40,14 @@ class Options:
 
     ``threads`` bounds the searches that run at once. ``checksums=False`` spares reading a huge index in full when it is
     opened. ``hybrid_embed_timeout`` is how many seconds a hybrid waits for its query vector, at most half of the time
-    left, before it goes on without the dense half.
+    left, before it goes on without the dense half. ``milvus`` is where the passages of indexes without files are.
     """
 
     threads: int = 4
     checksums: bool = True
     gpu: bool = False
     hybrid_embed_timeout: float = 1.0
+    milvus: MilvusOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +129,9 @@ class LocalFirstStage:
         Scores are inner products (dense), BM25 (lexical) or sums of reciprocal ranks (hybrid).
         """
         started = time.perf_counter()
+        patience = self._options.hybrid_embed_timeout
         with span("embed"):
-            vector, degraded = await self._query_vector(query, mode, deadline)
+            vector, degraded = await query_vector(self._embedder, query, mode, deadline, patience)
         embedded = time.perf_counter()
 
         question = _Question(query, vector, mode, count)
@@ -151,21 +157,6 @@ class LocalFirstStage:
         for reader in self._readers:
             reader.close()
 
-    async def _query_vector(
-        self, query: str, mode: RetrievalMode, deadline: Deadline
-    ) -> tuple[Vectors | None, DegradedReason | None]:
-        """The query's vector, shape [dimension]; none for a lexical search, or where a hybrid must do without."""
-        if mode is RetrievalMode.LEXICAL:
-            return None, None
-        if mode is RetrievalMode.DENSE:
-            return (await self._embedder.embed_queries([query], deadline))[0], None
-        patience = Deadline.after(min(self._options.hybrid_embed_timeout, deadline.remaining / 2))
-        try:
-            return (await self._embedder.embed_queries([query], patience))[0], None
-        except (EmbedderError, DeadlineExceeded):
-            deadline.check("retrieval")
-            return None, DegradedReason.EMBEDDER
-
     def _search(self, reader: DocumentReader, question: _Question, deadline: Deadline) -> tuple[Candidate, ...]:
         """The whole of a search, on a worker's thread."""
         reader.connection.set_progress_handler(lambda: deadline.expired, _STEPS_BETWEEN_CLOCK_READS)
@@ -182,7 +173,7 @@ class LocalFirstStage:
             return lexical.search(reader.connection, text, count)
         if question.mode is RetrievalMode.DENSE:
             return self._index.search(vector, count)
-        depth = max(count, _FUSION_DEPTH)
+        depth = max(count, FUSION_DEPTH)
         halves = (self._index.search(vector, depth), lexical.search(reader.connection, text, depth))
         rankings = [[row for row, _ in half] for half in halves]
         return reciprocal_rank_fusion(rankings, (_DENSE_WEIGHT, _LEXICAL_WEIGHT))[:count]

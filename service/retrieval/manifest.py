@@ -28,7 +28,10 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One version of an index. ``encoding`` names the reranker tokens stored with each document, if there are any."""
+    """One version of an index. ``encoding`` names the reranker tokens stored with each document, if there are any.
+
+    ``collection`` names the Milvus collection that holds the documents and vectors of an index without files.
+    """
 
     embedder: str
     dimension: int
@@ -38,12 +41,15 @@ class Manifest:
     files: Mapping[str, FileRecord]
     encoding: str | None = None
     metric: str = METRIC
+    collection: str | None = None
 
     @property
     def version(self) -> str:
         """A hash of everything that decides what a query finds: all of the manifest but the time of its making."""
         promised = asdict(self)
         del promised["created"]
+        if self.collection is None:  # indexes of files keep the versions that they had before there were others
+            del promised["collection"]
         return hashlib.sha256(json.dumps(promised, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

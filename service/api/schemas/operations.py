@@ -13,7 +13,7 @@ class IndexBody(BaseModel):
     default: bool
     documents: int
     embedder: str
-    faiss: str = Field(description="FAISS factory string of the vectors")
+    faiss: str = Field(description="FAISS factory string of the vectors, or Milvus")
 
 
 class ProfileBody(BaseModel):
