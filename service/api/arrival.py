@@ -54,8 +54,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unspoken += len(data)
         super().data_received(data)
-        if self._problem is not None:
-            return
         if self._unspoken > self.limits.head_bytes:
             self._refuse(self._too_large())
         elif self._late is None and (self._arriving or self._unspoken):
@@ -110,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer with ``problem`` and let the client read it; only close where another answer has begun."""
-        self._problem = problem
+        self._problem, self._arriving, self._unspoken = problem, False, 0
         self._expect_nothing()
         if self._answered_otherwise():
             self.transport.close()
