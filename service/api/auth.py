@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fastapi import Request
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.allowances import Allowances
 from service.api.errors import response_to
@@ -43,10 +43,27 @@ class Authentication:
             await response_to(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["grant"] = grant
+        await self._serve(grant, scope, receive, send)
+
+    async def _serve(self, grant: Grant, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that has begun to count, until its answer is on its way."""
+        counts = True
+
+        def end() -> None:
+            nonlocal counts
+            if counts:
+                counts = False
+                self._allowances.end(grant)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                end()  # before the client can ask again, which would be one too many
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, sending)
         finally:
-            self._allowances.end(grant)
+            end()
 
     def _grant(self, headers: Headers) -> Grant:
         key = presented(headers)
