@@ -52,6 +52,7 @@ from service.observability.prometheus import PrometheusObserver
 from service.observability.spans import Tracer
 from service.pipeline import Pipeline
 from service.ranking import profile as profiles
+from service.ranking.auto import AUTO
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
@@ -445,5 +446,5 @@ def _profile_body(ranker: Ranker, default: str) -> ProfileBody:
         passage_tokens=profile.passage_tokens,
         query_tokens=profile.query_tokens,
         strategy=ranker.strategy,
-        strategies=list(profile.strategies),
+        strategies=[*profile.strategies, AUTO],
     )

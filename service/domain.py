@@ -43,6 +43,13 @@ class Aggregate(StrEnum):
     """By mean rank."""
 
 
+class FusedBy(StrEnum):
+    """What several orders of the same candidates are put together by."""
+
+    RANK = "rank"
+    SCORE = "score"
+
+
 class DegradedReason(StrEnum):
     """Why an answer is less than what was asked for."""
 
@@ -178,6 +185,19 @@ class Parameters:
     over: str | None = None
     shuffles: int | None = None
     aggregate: Aggregate | None = None
+    stages: tuple[Part, ...] | None = None
+    members: tuple[Part, ...] | None = None
+    by: FusedBy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A ranking within a ranking: a stage of a cascade, over the best ``depth`` so far, or a member of a fusion."""
+
+    profile: str | None = None
+    strategy: str | None = None
+    parameters: Parameters = Parameters()
+    depth: int | None = None
 
 
 AS_USUAL = Parameters()

@@ -21,7 +21,6 @@ from service.domain import (
     Candidate,
     DegradedReason,
     Ranking,
-    RerankOptions,
     RerankRequest,
     Result,
     Retrieved,
@@ -31,8 +30,10 @@ from service.domain import (
 from service.errors import EmbedderError, NotFound, OnepassError
 from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
 from service.observability.spans import annotate, span
+from service.ranking.auto import AUTO
 from service.ranking.certainty import entropies
-from service.ranking.ranker import Outcome, Ranker, unranked
+from service.ranking.composed import composed
+from service.ranking.ranker import ListRanker, Outcome, Ranker, unranked
 from service.reranking import Reranking
 from service.retrieval.first_stage import FirstStage
 
@@ -78,9 +79,9 @@ class Pipeline:
         deadline = Deadline.after(request.timeout_ms / 1000)
         self._observer.observe(QueryAsked(request.query))
         first_stage = self._first_stage(request.index)
-        ranker = self._ranker(request.rerank)
+        ranker = composed(request.rerank, self._ranker)
         version = first_stage.version  # the index may be replaced before it is searched
-        key = search_key(request, first_stage.name, version, ranker.identity)
+        key = search_key(request, first_stage.name, version, _identity(ranker, request))
 
         async def make(until: Deadline) -> Made:
             self._reranking.refuse_early(request, ranker, until)
@@ -114,8 +115,8 @@ class Pipeline:
         count = len(request.documents)
         top_n = count if request.top_n is None else min(request.top_n, count)
         candidates = tuple(Candidate(document, rank, 0.0) for rank, document in enumerate(request.documents, 1))
-        ranker = self._ranker(request.rerank)
-        key = rerank_key(request, ranker.identity)
+        ranker = composed(request.rerank, self._ranker)
+        key = rerank_key(request, _identity(ranker, request))
 
         async def make(until: Deadline) -> Made:
             ranking, rank_ms, error = await self._rank(request, ranker, candidates, top_n, until)
@@ -128,7 +129,7 @@ class Pipeline:
     async def _rank(
         self,
         request: SearchRequest | RerankRequest,
-        ranker: Ranker,
+        ranker: ListRanker,
         candidates: tuple[Candidate, ...],
         top_k: int,
         deadline: Deadline,
@@ -152,9 +153,9 @@ class Pipeline:
         except KeyError:
             raise NotFound(f"no index of that name; there is: {_listed(self.first_stages)}", field="index") from None
 
-    def _ranker(self, options: RerankOptions) -> Ranker:
+    def _ranker(self, profile: str | None) -> Ranker:
         try:
-            return self.rankers[options.profile or self.default_profile]
+            return self.rankers[profile or self.default_profile]
         except KeyError:
             message = f"no profile of that name is served; there is: {_listed(self.rankers)}"
             raise NotFound(message, field="rerank.profile") from None
@@ -167,7 +168,7 @@ class Pipeline:
         self._observer.observe(Degraded(found.degraded, "the first stage went on without vectors"))
         return EmbedderError("the query could not be embedded")
 
-    def _note_ranking(self, outcome: Outcome, ranker: Ranker, rank_ms: float) -> None:
+    def _note_ranking(self, outcome: Outcome, ranker: ListRanker, rank_ms: float) -> None:
         ranking = outcome.ranking
         annotate(
             strategy=ranking.strategy or "",
@@ -191,6 +192,12 @@ class Pipeline:
         )
         if ranking.degraded is not None:
             self._observer.observe(Degraded(ranking.degraded, str(outcome.error), ranking.degraded_step))
+
+
+def _identity(ranker: ListRanker, request: SearchRequest | RerankRequest) -> str:
+    """Names all that can change an answer but the question; where the time left chooses the strategy, that, too."""
+    chosen = (request.rerank.strategy or ranker.strategy) == AUTO
+    return f"{ranker.identity} {request.timeout_ms:g}" if chosen else ranker.identity
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -11,11 +11,13 @@ from dataclasses import replace
 from service.admission.admission import Admission
 from service.admission.fair_queue import Demand
 from service.deadline import Deadline
-from service.domain import Candidate, DegradedReason, DegradedStep, RerankRequest, SearchRequest
-from service.errors import DeadlineExceeded, EngineError, Overloaded
+from service.domain import AS_USUAL, Candidate, DegradedReason, DegradedStep, RerankRequest, SearchRequest
+from service.errors import DeadlineExceeded, EngineError, InvalidInput, Overloaded
+from service.ranking import auto
+from service.ranking.auto import AUTO
 from service.ranking.cost import PlanCost
 from service.ranking.ladder import SINGLE, Rung, choose, rungs
-from service.ranking.ranker import Outcome, Ranker, unranked
+from service.ranking.ranker import ListRanker, Outcome, unranked
 from service.settings import Overflow
 
 
@@ -30,26 +32,27 @@ class Reranking:
         self._overflow = overflow
         self._ladder = ladder
 
-    def refuse_early(self, request: SearchRequest, ranker: Ranker, deadline: Deadline) -> None:
+    def refuse_early(self, request: SearchRequest, ranker: ListRanker, deadline: Deadline) -> None:
         """Spare the first stage the work for a search that will not be ranked, where such searches are refused.
 
         Raises:
             Overloaded: it would not be admitted.
         """
         if self._overflow is Overflow.REFUSE and request.rerank.enabled:
+            asked = _asked(request, ranker, request.candidates)
             cost = ranker.likely_cost(
                 request.query,
                 request.candidates,
-                strategy=request.rerank.strategy or ranker.strategy,
+                strategy=ranker.profile.strategies[0] if asked.strategy == AUTO else asked.strategy,
                 top_k=request.top_k,
-                parameters=request.rerank.parameters,
+                parameters=asked.parameters,
             )
             self._admission.refuse_if_too_late(Demand(cost.tokens, deadline, request.tenant, request.priority))
 
     async def rank(
         self,
         request: SearchRequest | RerankRequest,
-        ranker: Ranker,
+        ranker: ListRanker,
         candidates: tuple[Candidate, ...],
         top_k: int,
         deadline: Deadline,
@@ -85,7 +88,7 @@ class Reranking:
 
     def _fitting(self, work: _Work, *, others: int) -> Rung:
         """The plan to run with ``others`` tokens under way beside it."""
-        asked = work.asked
+        asked = self._chosen(work, others=others) if work.asked.strategy == AUTO else work.asked
         if not self._ladder:
             return asked
         ladder = rungs(asked, window=work.ranker.profile.window, single=SINGLE in work.ranker.profile.strategies)
@@ -95,6 +98,22 @@ class Reranking:
 
         return choose(ladder, takes_s, work.deadline.remaining)
 
+    def _chosen(self, work: _Work, *, others: int) -> Rung:
+        """The plan with the best quality that fits; the profile's own strategy while it is not known what fits."""
+        profile, depth, rate = work.ranker.profile, work.asked.depth, self._admission.tokens_per_second
+        plans = auto.menu(depth, profile.window, profile.strategies)
+        if rate is None or not plans:
+            why = "no speed was measured lately" if plans else "nothing is known of the quality of others"
+            return Rung(profile.strategy, depth, why=f"the profile's own strategy: {why}")
+        left_s = work.deadline.remaining
+        costs = {plan: work.cost(Rung(plan.strategy, depth, parameters=plan.parameters)) for plan in plans}
+        best = auto.choose(costs, lambda cost: self._admission.takes_s(others + cost.tokens) <= left_s)
+        why = (
+            f"expected nDCG@10 {best.ndcg:.3f}, of {len(plans)} plans the best that fits {left_s * 1000:.0f} ms "
+            f"at {rate:.0f} tokens a second"
+        )
+        return Rung(best.strategy, depth, parameters=best.parameters, why=why)
+
 
 class _Work:
     """A ranking to be done, and what its plans cost."""
@@ -102,7 +121,7 @@ class _Work:
     def __init__(
         self,
         request: SearchRequest | RerankRequest,
-        ranker: Ranker,
+        ranker: ListRanker,
         candidates: tuple[Candidate, ...],
         top_k: int,
         deadline: Deadline,
@@ -112,8 +131,7 @@ class _Work:
         self.candidates = candidates
         self.top_k = top_k
         self.deadline = deadline
-        strategy = request.rerank.strategy or ranker.strategy
-        self.asked = Rung(strategy, len(candidates), parameters=request.rerank.parameters)
+        self.asked = _asked(request, ranker, len(candidates))
         self._costs: dict[Rung, PlanCost] = {}
 
     def cost(self, rung: Rung) -> PlanCost:
@@ -142,6 +160,7 @@ class _Work:
             depth=rung.depth,
             passage_tokens=self.request.rerank.passage_tokens,
         )
+        outcome = replace(outcome, ranking=replace(outcome.ranking, why=rung.why))
         if rung.step is None:
             return outcome
         error = outcome.error or DeadlineExceeded("the time left did not suffice for the plan asked for")
@@ -163,3 +182,16 @@ class _Work:
     def out_of_time(self) -> Outcome:
         """The first-stage order, for want of time."""
         return self.unranked(DegradedReason.DEADLINE, DeadlineExceeded("the time left does not suffice to rank"))
+
+
+def _asked(request: SearchRequest | RerankRequest, ranker: ListRanker, depth: int) -> Rung:
+    """The plan that a request asks for.
+
+    Raises:
+        InvalidInput: it leaves the strategy open and yet chooses of it.
+    """
+    rerank = request.rerank
+    strategy = rerank.strategy or ranker.strategy
+    if strategy == AUTO and rerank.parameters != AS_USUAL:
+        raise InvalidInput(f"{AUTO} chooses the parameters, too", field="rerank.parameters")
+    return Rung(strategy, depth, parameters=rerank.parameters)

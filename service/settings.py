@@ -158,7 +158,9 @@ class RankingSettings(Section):
 
     profile: str = Field("onepass-mini", description="profile used when a request names none")
     profiles: tuple[str, ...] = Field((), description="further profiles to serve beside the default")
-    strategy: str | None = Field(None, description="strategy used when a request names none; else the profile's own")
+    strategy: str | None = Field(
+        None, description="strategy used when a request names none, or `auto`; else the profile's own"
+    )
     aliases: dict[str, str] = Field(
         {}, description="other names for profiles served, a JSON object, as clients send in `model`"
     )

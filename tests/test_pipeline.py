@@ -131,6 +131,17 @@ async def test_an_answer_names_the_version_that_was_searched_and_is_not_kept_for
     assert (await pipe.search(search())).cache is CacheState.HIT
 
 
+@pytest.mark.parametrize(("strategy", "state"), [("auto", CacheState.MISS), ("sliding", CacheState.HIT)])
+async def test_what_is_chosen_by_the_time_given_is_kept_for_that_time(strategy: str, state: CacheState) -> None:
+    pipe = pipeline(FakeScorer(), Recorder(), store=MemoryStore(2**20))
+    asked = RerankOptions(strategy=strategy)
+
+    await pipe.search(search(rerank=asked))
+
+    assert (await pipe.search(search(rerank=asked))).cache is CacheState.HIT
+    assert (await pipe.search(search(5_000, rerank=asked))).cache is state
+
+
 async def test_a_failing_engine_leaves_the_first_stages_order_and_says_so() -> None:
     recorder = Recorder()
     scorer = FakeScorer(faults=[EngineUnavailable("it is down")])

@@ -15,13 +15,14 @@ from service.domain import (
     DegradedReason,
     DegradedStep,
     Document,
+    Parameters,
     RerankOptions,
     RerankRequest,
     SearchRequest,
 )
 from service.engine.fake import FakeScorer
 from service.engine.scorer import LabelLogits, Prompt
-from service.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from service.errors import DeadlineExceeded, EngineUnavailable, InvalidInput, Overloaded
 from service.observability.events import Observers
 from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
@@ -178,6 +179,56 @@ async def test_what_needs_no_prompt_waits_for_nobody() -> None:
     async with admission.admit(Demand(100, Deadline.never())):
         outcome = await reranking.rank(one, Ranker(BUILDER, FakeScorer()), CANDIDATES[:1], 1, Deadline.after(SECONDS))
     assert outcome.ranking.order == (0,)
+
+
+AUTO = replace(SEARCH, rerank=RerankOptions(strategy="auto"))
+
+
+@pytest.mark.parametrize(
+    ("share", "strategy", "parameters"),
+    [
+        (9.0, "setwise", {"window": 10, "sort": "bubble"}),
+        (1.1, "tournament", {"window": 10}),  # as good as sliding, in fewer rounds
+        (0.2, "self_consistency", {"window": 10, "over": "single", "shuffles": 3}),
+        (0.07, "single", {"window": 10}),
+    ],
+)
+async def test_auto_takes_the_best_plan_that_fits_and_says_why(
+    share: float, strategy: str, parameters: dict[str, object]
+) -> None:
+    ranking = (await rank(able_to_do(share), AUTO)).ranking
+    assert (ranking.strategy, ranking.parameters, ranking.degraded) == (strategy, parameters, None)
+    assert ranking.why
+    assert "expected nDCG@10 ." in ranking.why.replace("0.", ".")
+
+
+async def test_auto_goes_by_the_profile_while_no_speed_is_known() -> None:
+    ranking = (await rank(Admission(1e9, Observers()), AUTO)).ranking
+    assert ranking.strategy == "sliding"
+    assert ranking.why == "the profile's own strategy: no speed was measured lately"
+
+
+async def test_auto_that_has_no_time_for_any_plan_leaves_the_first_stages_order() -> None:
+    outcome = await rank(able_to_do(0.01), AUTO)
+    assert outcome.ranking.degraded_step is DegradedStep.FIRST_STAGE
+    assert isinstance((await rank(able_to_do(0.01), replace(AUTO, strict=True))).error, DeadlineExceeded)
+
+
+async def test_auto_is_refused_early_only_where_not_even_one_window_could_be_read() -> None:
+    admission = Admission(full_cost(), Observers(), measured(2 * full_cost() / SECONDS))
+    reranking = Reranking(admission, overflow=Overflow.REFUSE, ladder=True)
+    ranker, deadline = Ranker(BUILDER, FakeScorer()), Deadline.after(SECONDS)
+    async with admission.admit(Demand(full_cost(), Deadline.never())):
+        reranking.refuse_early(AUTO, ranker, deadline)
+        with pytest.raises(Overloaded):
+            reranking.refuse_early(SEARCH, ranker, deadline)
+
+
+async def test_parameters_of_what_is_left_open_are_refused() -> None:
+    request = replace(SEARCH, rerank=RerankOptions(strategy="auto", parameters=Parameters(window=5)))
+    with pytest.raises(InvalidInput) as refused:
+        await rank(able_to_do(1.0), request)
+    assert refused.value.field == "rerank.parameters"
 
 
 async def test_what_was_really_read_tells_the_rate() -> None:

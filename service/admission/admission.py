@@ -60,6 +60,11 @@ class Admission:
         """Demands in the queue."""
         return len(self._queue)
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The rate measured lately; ``None`` while none is known."""
+        return self._throughput.per_second
+
     def takes_s(self, tokens: float) -> float:
         """Seconds that work of ``tokens`` takes once it has the engine to itself; 0 while no rate is known."""
         rate = self._throughput.per_second

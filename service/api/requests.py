@@ -10,6 +10,7 @@ from service.domain import (
     CachePolicy,
     Document,
     Parameters,
+    Part,
     RerankOptions,
     RerankRequest,
     RetrievalMode,
@@ -149,8 +150,21 @@ def _document(body: str | native.DocumentBody, position: int) -> Document:
 
 
 def _options(body: native.RerankOptionsBody) -> RerankOptions:
-    parameters = Parameters(**body.parameters.model_dump())
+    parameters = _parameters(body.parameters)
     return RerankOptions(enabled=body.enabled, profile=body.profile, strategy=body.strategy, parameters=parameters)
+
+
+def _parameters(body: native.ParametersBody) -> Parameters:
+    own = body.model_dump(exclude={"stages", "members"})
+    return Parameters(**own, stages=_parts(body.stages), members=_parts(body.members))
+
+
+def _parts(bodies: Sequence[native.PartBody] | None) -> tuple[Part, ...] | None:
+    if bodies is None:
+        return None
+    return tuple(
+        Part(body.profile, body.strategy, Parameters(**body.parameters.model_dump()), body.depth) for body in bodies
+    )
 
 
 def _timeout(wanted: float | None, limits: LimitSettings) -> float:

@@ -50,7 +50,7 @@ def relevance(
     likely = 1 / (1 + np.exp(-np.clip(calibration.slope * evidence[:read] + calibration.offset, -500, 500)))
     values = np.concatenate([_falling(likely), np.empty(len(order) - read)])
     values[read:] = values[read - 1] * np.linspace(1, 0, len(order) - read + 2)[1:-1]
-    return tuple(_strictly(values).tolist())
+    return tuple(strictly(values).tolist())
 
 
 def rank_only(count: int) -> tuple[float, ...]:
@@ -87,6 +87,7 @@ def _falling(values: _Values) -> _Values:
     return falling
 
 
-def _strictly(values: _Values) -> _Values:
+def strictly(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values in [0, 1] that do not rise, moved by at most 0.001 so that they fall."""
     count = len(values)
     return (1 - _TIE_BREAK) * values + _TIE_BREAK * np.arange(count, 0, -1) / (count + 1)

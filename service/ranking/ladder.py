@@ -16,12 +16,16 @@ SINGLE = "single"
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A plan: the strategy over the best ``depth`` candidates of the first stage; ``step`` is ``None`` as asked for."""
+    """A plan: the strategy over the best ``depth`` candidates of the first stage; ``step`` is ``None`` as asked for.
+
+    ``why`` says why this strategy, where the choice was left open.
+    """
 
     strategy: str
     depth: int
     step: DegradedStep | None = None
     parameters: Parameters = AS_USUAL
+    why: str | None = None
 
 
 def rungs(asked: Rung, *, window: int, single: bool) -> Iterator[Rung]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import anyio.to_thread
 
@@ -21,6 +21,7 @@ from service.errors import (
     OnepassError,
     Overloaded,
 )
+from service.ranking.auto import AUTO
 from service.ranking.calibration import rank_only, relevance
 from service.ranking.cost import PlanCost, mean_tokens, plan_cost
 from service.ranking.driver import drive
@@ -50,6 +51,53 @@ class Outcome:
     error: DeadlineExceeded | EngineError | Overloaded | None = None
 
 
+class ListRanker(Protocol):
+    """What ranks a list: one profile's ``Ranker``, or several put together (``composed.py``)."""
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that is asked first."""
+
+    @property
+    def strategy(self) -> str:
+        """The strategy used when a request names none."""
+
+    @property
+    def identity(self) -> str:
+        """Names everything that can change an answer, but the request."""
+
+    async def rank(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        strategy: str | None,
+        top_k: int,
+        deadline: Deadline,
+        parameters: Parameters = AS_USUAL,
+        tenant: str | None = None,
+        depth: int | None = None,
+        passage_tokens: int | None = None,
+    ) -> Outcome:
+        """An order over all candidates, see ``Ranker.rank``."""
+
+    def cost(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        strategy: str,
+        top_k: int,
+        parameters: Parameters = AS_USUAL,
+    ) -> PlanCost:
+        """About what ``rank`` would ask for."""
+
+    def likely_cost(
+        self, query: str, count: int, *, strategy: str, top_k: int, parameters: Parameters = AS_USUAL
+    ) -> PlanCost:
+        """The cost of ``count`` candidates not known yet."""
+
+
 class Ranker:
     """Ranks with one profile: ``builder`` makes its prompts, ``scorer`` answers them.
 
@@ -64,7 +112,8 @@ class Ranker:
         self.builder = builder
         self.scorer = scorer
         self._most_prompts = most_prompts
-        self.strategy = strategy if strategy in builder.profile.strategies else builder.profile.strategy
+        usable = (*builder.profile.strategies, AUTO)
+        self.strategy = strategy if strategy in usable else builder.profile.strategy
 
     @property
     def profile(self) -> Profile:

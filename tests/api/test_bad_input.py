@@ -14,6 +14,9 @@ def chosen(strategy: str = "sliding", **parameters: Any) -> dict[str, Any]:
     return {"query": "q", "rerank": {"strategy": strategy, "parameters": parameters}}
 
 
+FUSED_FUSION = chosen("fusion", members=[{"parameters": {"members": [{}, {}]}}, {}])
+STRANGE_PART = chosen("fusion", members=[{}, {"strategy": "single", "parameters": {"passes": 2}}])
+
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("empty query", "/v1/search", {"query": ""}, 422, "query"),
     ("query of whitespace", "/v1/search", {"query": " \n\t\u3000"}, 422, "query"),
@@ -72,6 +75,12 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
         "rerank.strategy",
     ),
     ("more than one prompt shows", "/v1/search", chosen("full"), 422, "rerank.strategy"),
+    ("auto with parameters", "/v1/search", chosen("auto", window=5), 422, "rerank.parameters"),
+    ("cascade of nothing", "/v1/search", chosen("cascade"), 422, "rerank.parameters.stages"),
+    ("cascade of one", "/v1/search", chosen("cascade", stages=[{}]), 422, "rerank.parameters.stages"),
+    ("no depth", "/v1/search", chosen("cascade", stages=[{}, {}]), 422, "rerank.parameters.stages[1].depth"),
+    ("parts of a part", "/v1/search", FUSED_FUSION, 422, "rerank.parameters.members[0].parameters.members"),
+    ("a bad part", "/v1/search", STRANGE_PART, 422, "rerank.parameters.members[1].parameters.passes"),
     ("strategy unknown", "/v1/search", {"query": "q", "rerank": {"strategy": "none"}}, 404, "rerank.strategy"),
 ]
 

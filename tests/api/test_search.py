@@ -90,6 +90,33 @@ def test_parameters_are_gone_by_and_told(service: httpx.Client) -> None:
     assert search(service)["rerank"]["plan"] is None
 
 
+def test_auto_says_what_it_chose_and_why(service: httpx.Client) -> None:
+    answer = search(service, rerank={"strategy": "auto"}, explain=True)
+
+    assert answer["rerank"]["strategy"] != "auto"
+    assert answer["rerank"]["plan"]["why"]
+
+
+def test_a_cascade_ranks_the_best_again(service: httpx.Client) -> None:
+    stages = [{"strategy": "merge"}, {"strategy": "self_consistency", "parameters": {"over": "single"}, "depth": 10}]
+    answer = search(service, rerank={"strategy": "cascade", "parameters": {"stages": stages}}, explain=True)
+
+    told = answer["rerank"]["plan"]["parameters"]["stages"]
+    assert [stage["strategy"] for stage in told] == ["merge", "self_consistency"]
+    assert answer["rerank"]["prompts"] == told[0]["prompts"] + 3 == len(answer["rerank"]["windows"])
+
+
+def test_a_fusion_ranks_side_by_side(service: httpx.Client) -> None:
+    members = [{"strategy": "single"}, {"strategy": "top_down"}]
+    parameters = {"members": members, "by": "score"}
+    answer = search(service, rerank={"strategy": "fusion", "parameters": parameters}, explain=True)
+
+    assert answer["rerank"]["strategy"] == "fusion"
+    told = answer["rerank"]["plan"]["parameters"]["members"]
+    assert told[0]["rounds"] == 1
+    assert answer["rerank"]["rounds"] == told[1]["rounds"] > 1
+
+
 def test_a_deadline_gives_a_usable_order_that_says_it_is_degraded(service: httpx.Client) -> None:
     answer = search(service, **TOO_MUCH)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from service.api.schemas.unions import Taken, text_or_object
-from service.domain import Aggregate, CacheState, DegradedReason, DegradedStep, RetrievalMode, Sort
+from service.domain import Aggregate, CacheState, DegradedReason, DegradedStep, FusedBy, RetrievalMode, Sort
 from service.settings import MOST_DOCUMENTS
 
 
@@ -79,7 +79,7 @@ class Body(BaseModel):
         return value
 
 
-class ParametersBody(Body):
+class StrategyParametersBody(Body):
     """What to choose of the strategy; one that it does not go by is refused. See `docs/strategies.md`."""
 
     window: Annotated[int, Field(ge=2, le=256, strict=True)] | None = Field(None, description="passages in a prompt")
@@ -97,6 +97,27 @@ class ParametersBody(Body):
         None, description="orders in which each window is shown"
     )
     aggregate: Aggregate | None = Field(None, description="how these agree: `kemeny` or `borda`")
+
+
+class PartBody(Body):
+    """A stage of a cascade, or a member of a fusion."""
+
+    profile: Text | None = Field(None, description="as `rerank.profile`")
+    strategy: Text | None = Field(None, description="as `rerank.strategy`; none that is made of parts, and not `auto`")
+    parameters: StrategyParametersBody = StrategyParametersBody()
+    depth: Count | None = Field(None, description="so many of the best so far; wanted of all stages but the first")
+
+
+class ParametersBody(StrategyParametersBody):
+    """What to choose of a strategy, also of one that is made of parts."""
+
+    stages: Annotated[list[PartBody], Field(min_length=2, max_length=5)] | None = Field(
+        None, description="of a `cascade`, each over the best of the one before"
+    )
+    members: Annotated[list[PartBody], Field(min_length=2, max_length=5)] | None = Field(
+        None, description="of a `fusion`, side by side"
+    )
+    by: FusedBy | None = Field(None, description="a fusion of reciprocal `rank`s or of calibrated `score`s")
 
 
 class RerankOptionsBody(Body):

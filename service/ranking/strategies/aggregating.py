@@ -37,14 +37,12 @@ def kemeny(votes: Votes) -> list[float]:
 def _best_move(lead: NDArray[np.int64], order: list[int]) -> tuple[int, int] | None:
     """The move of one passage to another place that settles most contradictions; none where no move settles any."""
     led = lead[np.ix_(order, order)]
-    gains: dict[tuple[int, int], int] = {}
-    for place in range(len(order)):
-        up = np.cumsum(led[place, :place][::-1])  # passing those before it, nearest first
-        down = np.cumsum(-led[place, place + 1 :])
-        gains |= {(place, place - 1 - step): int(gain) for step, gain in enumerate(up)}
-        gains |= {(place, place + 1 + step): int(gain) for step, gain in enumerate(down)}
-    best = max(gains, key=gains.__getitem__, default=None)
-    return best if best is not None and gains[best] > 0 else None
+    before = np.pad(led.cumsum(axis=1), ((0, 0), (1, 0)))  # [place, n]: the lead over the first n together
+    places = np.arange(len(order))
+    upward = places < places[:, None]
+    gains = before[places, places][:, None] - np.where(upward, before[:, :-1], before[:, 1:])
+    place, target = divmod(int(gains.argmax()), len(order))
+    return (place, target) if gains[place, target] > 0 else None
 
 
 def _lead(votes: Votes) -> NDArray[np.int64]:
