@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from service.app import build_pipeline, find_profile
-from service.cli.building import build
+from service.app import find_profile
 from service.cli.console import OUT, note, warn
+from service.cli.evaluation_tables import comparison, side_by_side
+from service.cli.measuring import Sample, rerank_lists, search_queries
 from service.cli.options import (
     Candidates,
     IndexesDir,
@@ -27,22 +25,20 @@ from service.cli.options import (
     TopK,
     settings_with,
 )
-from service.cli.progress import progress
 from service.corpus.beir import BeirFolder
-from service.corpus.candidate_lists import CandidateList, given_lists
-from service.corpus.source import Source
+from service.corpus.candidate_lists import given_lists
 from service.corpus.stdlib_docs import StdlibDocs
 from service.demo import JUDGED
 from service.domain import RerankOptions
-from service.errors import InvalidInput
-from service.evaluation.evaluate import Conditions, Measured, evaluate_rerank, evaluate_search
-from service.evaluation.report import Report, first_stage_run, report, reranked_run
+from service.evaluation.evaluate import Conditions
+from service.evaluation.findings import Findings
+from service.evaluation.page import curves
+from service.evaluation.report import first_stage_run, report, reranked_run
 from service.evaluation.runs import write_run
 from service.settings import Settings
 
 DEMO = "demo"
-
-T = TypeVar("T")
+WIDE = 140
 
 
 def evaluate(
@@ -70,101 +66,87 @@ def evaluate(
     concurrency: Annotated[int, typer.Option(min=1, help="Queries under way at once.")] = 1,
     relevant_from: Annotated[int, typer.Option(min=1, help="Lowest grade that MRR and recall call relevant.")] = 1,
     timeout_ms: Timeout = 60_000,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            help="Strategies to compare with the first of them, such as `sliding,top_down`; `PROFILE:STRATEGY` asks "
+            "another profile."
+        ),
+    ] = None,
+    curve: Annotated[
+        Path | None, typer.Option(help="Draw nDCG@10 against prompts spent, for each strategy, as SVG there.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with plots there; it loads nothing.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw the `--limit` queries at random with it.", show_default="the first ones")
+    ] = None,
     run_out: Annotated[Path | None, typer.Option(help="Write both orders there as TREC run files.")] = None,
     indexes_dir: IndexesDir = None,
 ) -> None:
     """Measure first stage and reranked order, side by side, against human judgements."""
-    settings = settings_with(indexes_dir=indexes_dir, index=index, profile=profile)
-    judged = BeirFolder(JUDGED if folder == DEMO else Path(folder))
-    conditions = Conditions(
+    named = compare.split(",") if compare else [strategy] if strategy else []
+    settings, ways = _ways(settings_with(indexes_dir=indexes_dir, index=index, profile=profile), named)
+    asked = Conditions(
         index=index,
         mode=mode or settings.indexes.mode,
         candidates=candidates,
         top_k=top_k,
-        rerank=RerankOptions(strategy=strategy),
         timeout_ms=timeout_ms,
         concurrency=concurrency,
     )
-    judgements = judged.qrels(qrels)
-    is_given = given or run is not None
-    if is_given:
-        lists = _first((one for one in given_lists(judged, run) if one.query_id in judgements), limit)
-        measured = asyncio.run(_measure_lists(settings, lists, conditions))
+    conditions = {name: replace(asked, rerank=options) for name, options in ways.items()}
+    judged = BeirFolder(JUDGED if folder == DEMO else Path(folder))
+    judgements, sample = judged.qrels(qrels), Sample(limit, seed)
+    if given or run is not None:
+        lists = sample.of(one for one in given_lists(judged, run) if one.query_id in judgements)
+        found = asyncio.run(rerank_lists(settings, lists, conditions))
     else:
-        queries = dict(_first(((key, text) for key, text in judged.queries().items() if key in judgements), limit))
-        corpus = StdlibDocs() if folder == DEMO else judged
-        measured = asyncio.run(_measure_queries(settings, queries, corpus, conditions))
+        queries = dict(sample.of((key, text) for key, text in judged.queries().items() if key in judgements))
+        corpus = None if index else StdlibDocs() if folder == DEMO else judged
+        found = asyncio.run(search_queries(settings, queries, corpus, conditions))
 
-    figures = report(measured, judgements, relevant_from=relevant_from, given=is_given)
-    first_stage = (run or "given lists") if is_given else f"{conditions.mode} first stage"
-    reranker = f"{settings.ranking.profile}, {_strategy(settings, strategy)}"
-    OUT.print(_table(figures, judged.name, first_stage, reranker))
-    if figures.degraded:
-        warn(f"{figures.degraded} of {figures.queries} queries were not reranked to the end.")
+    first_stage = run or ("given lists" if given else f"{asked.mode} first stage")
+    findings = Findings(judged.name, first_stage, found, judgements, relevant_from, given=given or run is not None)
+    if compare is None:
+        OUT.print(_side_by_side(settings, findings))
+    else:  # a narrow terminal breaks its lines, which is better than to cut the figures
+        OUT.print(comparison(findings.rows(), judged.name), width=max(OUT.width, WIDE), crop=False)
+    for name, count in findings.cut_short().items():
+        warn(f"{name}: {count} of {findings.queries} queries were not reranked to the end.")
+    if curve is not None:
+        curve.write_text(curves(findings.anytime()), encoding="utf-8")
+        note(f"The curve is in {curve}")
+    if html is not None:
+        html.write_text(findings.page(), encoding="utf-8")
+        note(f"The report is in {html}")
     if run_out is not None:
-        _write_runs(run_out, measured, first_stage, reranker)
+        _write_runs(run_out, findings)
 
 
-def _first(things: Iterable[T], limit: int | None) -> list[T]:
-    found = list(islice(things, limit))
-    if not found:
-        raise InvalidInput("none of the folder's queries is judged in those qrels", field="qrels")
-    return found
+def _ways(settings: Settings, named: Sequence[str]) -> tuple[Settings, dict[str, RerankOptions]]:
+    """How to rank, by name: as usual where nothing is named. The settings come back with every profile served."""
+    if not named:
+        return settings, {settings.ranking.strategy or find_profile(settings).strategy: RerankOptions()}
+    ways = {}
+    for name in map(str.strip, named):
+        profile, _, strategy = name.rpartition(":")
+        ways[name] = RerankOptions(profile=profile or None, strategy=strategy)
+    profiles = [options.profile for options in ways.values() if options.profile is not None]
+    ranking = settings.ranking.model_copy(update={"profiles": (*settings.ranking.profiles, *profiles)})
+    return settings.model_copy(update={"ranking": ranking}), ways
 
 
-async def _measure_lists(settings: Settings, lists: Sequence[CandidateList], conditions: Conditions) -> list[Measured]:
-    with TemporaryDirectory() as nothing:  # reranking needs no index, so none is opened
-        async with build_pipeline(_in_directory(settings, nothing)) as pipeline:
-            with progress("Reranking", "queries", len(lists)) as shown:
-                return await evaluate_rerank(pipeline, lists, conditions, shown)
+def _side_by_side(settings: Settings, findings: Findings) -> Table:
+    ((strategy, measured),) = findings.found.measurements.items()
+    figures = report(measured, findings.qrels, relevant_from=findings.relevant_from, given=findings.given)
+    return side_by_side(figures, findings.name, findings.first_stage, f"{settings.ranking.profile}, {strategy}")
 
 
-async def _measure_queries(
-    settings: Settings, queries: Mapping[str, str], corpus: Source, conditions: Conditions
-) -> list[Measured]:
-    with ExitStack() as stack:
-        if conditions.index is None:
-            directory = stack.enter_context(TemporaryDirectory(prefix="onepass-"))
-            settings = _in_directory(settings, directory)
-            await build(Path(directory) / corpus.name, corpus, settings)
-        async with build_pipeline(settings) as pipeline:
-            with progress("Searching", "queries", len(queries)) as shown:
-                return await evaluate_search(pipeline, queries, conditions, shown)
-
-
-def _in_directory(settings: Settings, directory: str) -> Settings:
-    indexes = settings.indexes.model_copy(update={"directory": Path(directory), "default": None})
-    return settings.model_copy(update={"indexes": indexes})
-
-
-def _strategy(settings: Settings, asked: str | None) -> str:
-    return asked or settings.ranking.strategy or find_profile(settings).strategy
-
-
-def _table(figures: Report, name: str, first_stage: str, reranker: str) -> Table:
-    """One row a figure: first stage, reranked, and what the reranking changed."""
-    table = Table("", title=f"{name}: {figures.queries} queries", title_justify="left")
-    for heading in (first_stage, reranker, "change"):
-        table.add_column(heading, justify="right")
-    before, after = figures.first_stage, figures.reranked
-    for label, field in (("nDCG@10", "ndcg_at_10"), ("MRR@10", "mrr_at_10"), ("recall@100", "recall_at_100")):
-        was, now = getattr(before.scores, field), getattr(after.scores, field)
-        table.add_row(label, f"{was:.4f}", f"{now:.4f}", _change(now - was))
-    for label, field in (("p50 ms", "p50"), ("p95 ms", "p95")):
-        was = "" if before.latency is None else f"{getattr(before.latency, field):.1f}"
-        now = "" if after.latency is None else f"{getattr(after.latency, field):.1f}"
-        table.add_row(label, was, now, "")
-    return table
-
-
-def _change(difference: float) -> Text:
-    rounded = round(difference, 4)
-    style = "green" if rounded > 0 else "red" if rounded < 0 else ""
-    return Text(f"{rounded:+.4f}", style)
-
-
-def _write_runs(folder: Path, measured: Sequence[Measured], first_stage: str, reranker: str) -> None:
+def _write_runs(folder: Path, findings: Findings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_run(folder / "first_stage.run", first_stage_run(measured), first_stage)
-    write_run(folder / "reranked.run", reranked_run(measured), reranker)
+    measurements = findings.found.measurements
+    write_run(folder / "first_stage.run", first_stage_run(next(iter(measurements.values()))), findings.first_stage)
+    for name, measured in measurements.items():
+        file = "reranked" if len(measurements) == 1 else name.replace(":", "-")
+        write_run(folder / f"{file}.run", reranked_run(measured), name)
     note(f"Run files are in {folder}")

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from service.corpus.candidate_lists import CandidateList
-from service.domain import Answer, Candidate, RerankOptions, RerankRequest, RetrievalMode, SearchRequest
+from service.domain import (
+    Answer,
+    CachePolicy,
+    Candidate,
+    Ranking,
+    RerankOptions,
+    RerankRequest,
+    RetrievalMode,
+    SearchRequest,
+)
 from service.evaluation.runs import RankedList, ranked_list
 
 Progress = Callable[[int, int], None]
@@ -44,7 +53,8 @@ class Conditions:
 class Measured:
     """One query's two orders over the same candidates, and the milliseconds each took from the start of the request.
 
-    ``first_stage_ms`` is 0 where the candidates were given.
+    ``first_stage_ms`` is 0 where the candidates were given. ``ranking`` is of the candidates as the first stage had
+    them.
     """
 
     query_id: str
@@ -52,7 +62,12 @@ class Measured:
     reranked: RankedList
     first_stage_ms: float
     total_ms: float
-    degraded: bool
+    ranking: Ranking
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the query was not ranked to the end."""
+        return self.ranking.degraded is not None
 
 
 async def evaluate_search(
@@ -90,6 +105,7 @@ def _search_request(query: str, conditions: Conditions) -> SearchRequest:
         candidates=conditions.candidates,
         mode=conditions.mode,
         rerank=conditions.rerank,
+        cache=CachePolicy.AVOID,
     )
 
 
@@ -100,6 +116,7 @@ def _rerank_request(query: str, given: Sequence[Candidate], conditions: Conditio
         timeout_ms=conditions.timeout_ms,
         top_n=conditions.top_k,
         rerank=conditions.rerank,
+        cache=CachePolicy.AVOID,
     )
 
 
@@ -113,7 +130,7 @@ def _measured(query_id: str, answer: Answer, first_stage: Sequence[Candidate]) -
         reranked=ranked_list(zip((ids[position] for position in ranking.order), ranking.scores, strict=True)),
         first_stage_ms=timings.embed + timings.retrieve,
         total_ms=timings.total,
-        degraded=ranking.degraded is not None,
+        ranking=ranking,
     )
 
 

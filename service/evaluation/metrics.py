@@ -30,3 +30,10 @@ def mean_scores(run: Run, qrels: Qrels, *, relevant_from: int = 1) -> Scores:
     by_query = {query_id: dict(ranked) for query_id, ranked in run.items()}
     found = ir_measures.calc_aggregate([ndcg, mrr, recall], qrels, by_query)
     return Scores(float(found[ndcg]), float(found[mrr]), float(found[recall]))
+
+
+def ndcg_by_query(run: Run, qrels: Qrels) -> dict[str, float]:
+    """nDCG@10 of each judged query, in the order of ``qrels``; 0 for one without a ranked list."""
+    by_query = {query_id: dict(ranked) for query_id, ranked in run.items()}
+    found = {metric.query_id: float(metric.value) for metric in ir_measures.iter_calc([nDCG @ 10], qrels, by_query)}
+    return {query_id: found.get(query_id, 0.0) for query_id in qrels}

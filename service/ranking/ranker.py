@@ -27,7 +27,7 @@ from service.ranking.cost import PlanCost, mean_tokens, plan_cost
 from service.ranking.driver import drive
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
-from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.plan import Plan, PlanOptions
 from service.ranking.strategies.registry import find, takes
 
 REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
@@ -173,6 +173,10 @@ class Ranker:
             parameters=_told(name, options),
         )
         return Outcome(ranking, run.error)
+
+    def plan(self, count: int, *, strategy: str, top_k: int, parameters: Parameters = AS_USUAL) -> Plan:
+        """The plan by which so many candidates are ranked. Raises as ``rank`` does."""
+        return find(strategy)(count, self._options(strategy, top_k, parameters))
 
     def cost(
         self,

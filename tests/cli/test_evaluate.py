@@ -11,7 +11,7 @@ FIGURES = ("nDCG@10", "MRR@10", "recall@100", "p50 ms", "p95 ms")
 
 def row(output: str, label: str) -> list[str]:
     """The cells of a table's row, without its label."""
-    line = next(line for line in output.splitlines() if label in line)
+    line = next(line for line in output.splitlines() if label in line and "│" in line)
     return [cell.strip() for cell in line.split("│")[2:-1]]
 
 
@@ -78,3 +78,26 @@ def test_a_folder_in_which_no_query_is_judged_is_refused(cli: Cli, beir: Path) -
 def test_the_demo_questions_are_asked_of_the_standard_library(cli: Cli) -> None:
     output = cli("evaluate", "demo", "--limit", "2", "--candidates", "20").output
     assert "python-docs: 2 queries" in output
+
+
+def test_strategies_are_compared_with_the_first_of_them(cli: Cli, beir: Path) -> None:
+    output = cli("evaluate", beir, "--compare", "sliding,single, onepass-mini:top_down").output
+    assert "nature: 2 queries" in output
+    assert len(row(output, "single")) == 10
+    assert row(output, "sliding")[2:5] == ["", "", ""]
+    assert row(output, "onepass-mini:top_down")[0] == "onepass-mini"
+
+
+def test_a_report_and_a_curve_are_written(cli: Cli, beir: Path, tmp_path: Path) -> None:
+    cli("evaluate", beir, "--given", "--compare", "sliding,single", "--curve", tmp_path / "curve.svg",
+        "--html", tmp_path / "report.html", "--run-out", tmp_path)  # fmt: skip
+    assert (tmp_path / "curve.svg").read_text().startswith("<svg")
+    assert "Onepass on nature" in (tmp_path / "report.html").read_text()
+    assert {path.name for path in tmp_path.glob("*.run")} == {"first_stage.run", "sliding.run", "single.run"}
+
+
+def test_a_seed_draws_the_queries(cli: Cli, beir: Path, tmp_path: Path) -> None:
+    for seed in ("1", "2", "3", "4", "5", "6"):
+        cli("evaluate", beir, "--limit", "1", "--seed", seed, "--run-out", tmp_path / seed)
+    drawn = {(tmp_path / seed / "reranked.run").read_text().split()[0] for seed in "123456"}
+    assert drawn == {"q1", "q2"}

@@ -4,7 +4,7 @@ from math import log2
 
 import pytest
 
-from service.evaluation.metrics import mean_scores
+from service.evaluation.metrics import mean_scores, ndcg_by_query
 from service.evaluation.runs import ranked_list
 
 QRELS = {"q1": {"a": 3, "b": 1, "c": 0}}
@@ -38,3 +38,8 @@ def test_ties_do_not_reorder_what_was_returned() -> None:
     run = {"q1": ranked_list([("a", 0.5), ("z", 0.5)])}
     assert mean_scores(run, {"q1": {"a": 1}}).mrr_at_10 == 1.0
     assert mean_scores(run, {"q1": {"z": 1}}).mrr_at_10 == 0.5
+
+
+def test_each_judged_query_has_its_own_ndcg_in_the_order_of_the_judgements() -> None:
+    found = ndcg_by_query(RUN, {"q2": {"x": 1}} | QRELS)
+    assert list(found.items()) == [("q2", 0.0), ("q1", pytest.approx((1 + 3 / log2(3)) / (3 + 1 / log2(3))))]
