@@ -16,6 +16,8 @@ from service.engine.scorer import Prompt
 from service.errors import DeadlineExceeded, EngineProtocolError, EngineRejected, EngineUnavailable
 from service.ranking.driver import drive
 from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.registry import STRATEGIES, find
+from service.ranking.strategies.simulation import simulate
 from service.ranking.strategies.sliding import sliding
 from service.ranking.strategies.top_down import top_down
 
@@ -65,6 +67,20 @@ async def test_no_window_no_call(count: int) -> None:
     await closed.close()
     run = await drive(sliding(count, PlanOptions()), prompts, closed, Deadline.after(-1))
     assert (run.order, run.error, run.rounds) == (tuple(range(count)), None, 0)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+async def test_every_strategy_can_be_stopped_before_any_round(name: str) -> None:
+    count, options = 30, PlanOptions(top_k=3, window=8, stride=4, longest=30)
+    asked = simulate(find(name)(count, options), lambda window: window).asked
+    for rounds, step in enumerate(asked):
+        failing = FakeScorer(
+            relevance=lambda passage: float(passage[0]), faults=[*[None] * rounds, EngineUnavailable("down")]
+        )
+        run = await drive(find(name)(count, options), prompts, failing, Deadline.never())
+        assert (run.order, run.rounds) == (step.best, rounds)
+        assert sorted(run.order) == list(range(count))
+        assert isinstance(run.error, EngineUnavailable)
 
 
 async def test_a_deadline_between_rounds_leaves_the_best_order_so_far() -> None:
