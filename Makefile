@@ -38,6 +38,8 @@ $(VENV)/audit.stamp: $(VENV)/service.stamp
 lock:  ## Pin every dependency anew, with hashes (needs uv)
 	uv pip compile pyproject.toml --extra build $(LOCK) -o requirements/service.lock
 	uv pip compile pyproject.toml --extra build --extra dev -c requirements/service.lock $(LOCK) -o requirements/dev.lock
+	for extra in otel gpu; do uv pip compile pyproject.toml --extra $$extra -c requirements/service.lock -c requirements/dev.lock \
+	  $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements/service.lock) $(LOCK) -o requirements/$$extra.lock; done
 
 LOCK := --upgrade --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 

