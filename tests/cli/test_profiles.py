@@ -3,25 +3,18 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 
 from tests.cli.commands import Cli
+from tests.hub import offline_hub
 from tests.ranking.families import byte_level_bpe
 
 
 @pytest.fixture
 def e2rank_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub's cache that holds what is looked at of E2Rank, and no network."""
-    repository = tmp_path / "models--Alibaba-NLP--E2Rank-0.6B"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text("0" * 40)
-    snapshot = repository / "snapshots" / ("0" * 40)
-    snapshot.mkdir(parents=True)
-    byte_level_bpe().save(str(snapshot / "tokenizer.json"))
-    (snapshot / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"], "max_position_embeddings": 32768}')
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    config = {"architectures": ["Qwen3ForCausalLM"], "max_position_embeddings": 32768}
+    offline_hub(tmp_path, monkeypatch, "Alibaba-NLP/E2Rank-0.6B", byte_level_bpe(), config)
 
 
 def test_the_default_profile_is_listed(cli: Cli) -> None:
