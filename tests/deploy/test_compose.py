@@ -1,0 +1,88 @@
+"""``docker-compose.yml``: what it starts, with which rights, and that what it names is there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from service.settings import load
+from tests.deploy.manifests import ROOT, documents
+from tests.deploy.policy import PINNED, SECRET
+
+(COMPOSE,) = documents((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+CHOICES = [".env", "cpu.env"]
+EACH = pytest.mark.parametrize("name", SERVICES)
+
+
+def choice(file: str) -> dict[str, str]:
+    lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+@EACH
+def test_a_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert PINNED.fullmatch(service["image"])
+    assert service["volumes"] if name != "valkey" else service["tmpfs"]
+
+
+@EACH
+def test_only_this_machine_reaches_it(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@EACH
+def test_no_secret_has_a_value(name: str) -> None:
+    environment = SERVICES[name].get("environment") or {}
+    assert [variable for variable, value in environment.items() if SECRET.search(variable) and value] == []
+
+
+@EACH
+def test_what_it_waits_for_can_happen(name: str) -> None:
+    for needed, how in SERVICES[name].get("depends_on", {}).items():
+        match how["condition"]:
+            case "service_healthy":
+                assert "test" in SERVICES[needed]["healthcheck"]
+            case condition:
+                assert condition == "service_completed_successfully"
+                assert SERVICES[needed]["restart"] == "no"
+
+
+@EACH
+def test_its_volumes_and_files_are_there(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", []):
+        source = volume.split(":")[0]
+        assert (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
+
+
+@EACH
+def test_a_target_that_is_built_is_there(name: str) -> None:
+    if "build" in SERVICES[name]:
+        target = SERVICES[name]["build"]["target"]
+        assert re.search(rf"^FROM .* AS {target}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", CHOICES)
+def test_a_choice_starts_one_model_server_and_a_gateway_that_fits_it(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = choice(file)
+    started = [name for name, service in SERVICES.items() if chosen["COMPOSE_PROFILES"] in service.get("profiles", [])]
+    assert started == [f"vllm-{chosen['COMPOSE_PROFILES']}"]
+
+    environment = {name: value for name, value in SERVICES["gateway"]["environment"].items() if value is not None}
+    for name, value in (environment | {"ONEPASS_RANKING__PROFILE": chosen["ONEPASS_RANKING__PROFILE"]}).items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert settings.ranking.profile == {"gpu": "first", "cpu": "onepass-mini"}[chosen["COMPOSE_PROFILES"]]
+
+
+def test_a_gateway_is_given_the_time_that_it_takes_to_end() -> None:
+    grace = float(SERVICES["gateway"]["environment"]["ONEPASS_SERVER__SHUTDOWN_GRACE_S"])
+    assert float(SERVICES["gateway"]["stop_grace_period"].removesuffix("s")) >= grace + 5
