@@ -77,7 +77,7 @@ def test_a_choice_starts_one_model_server_and_a_gateway_that_fits_it(
     assert started == [f"vllm-{chosen['COMPOSE_PROFILES']}"]
 
     environment = {name: value for name, value in SERVICES["gateway"]["environment"].items() if value is not None}
-    for name, value in (environment | {"ONEPASS_RANKING__PROFILE": chosen["ONEPASS_RANKING__PROFILE"]}).items():
+    for name, value in (environment | {"ONEPASS_RANKING__PROFILE": chosen["MODEL_PROFILE"]}).items():
         monkeypatch.setenv(name, value)
     settings = load()
     assert settings.ranking.profile == {"gpu": "first", "cpu": "onepass-mini"}[chosen["COMPOSE_PROFILES"]]
