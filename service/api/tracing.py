@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.middleware import route_of
-from service.observability.spans import Tracer, within
+from service.observability.spans import RequestSpan, Tracer, within
 
 
 class Tracing:
@@ -21,7 +21,15 @@ class Tracing:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        span, status = self._tracer.request(Headers(scope=scope)), 500
+        span = self._tracer.request(Headers(scope=scope))
+        with within(span):
+            if span.recording:
+                await self._recorded(span, scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+
+    async def _recorded(self, span: RequestSpan, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -30,8 +38,7 @@ class Tracing:
             await send(message)
 
         try:
-            with within(span):
-                await self._app(scope, receive, sending)
+            await self._app(scope, receive, sending)
         finally:
             span.answered(scope["method"], route_of(scope), status)
             span.end()

@@ -85,11 +85,12 @@ def _renderer(*, json_lines: bool) -> structlog.typing.Processor:
 class LogObserver:
     """Writes a line for what an operator wants to read: refusals, degraded answers, indexes opened.
 
-    With ``requests`` also one for each request, with ``queries`` one with the text of each query.
+    With ``requests`` also one for each request, with ``queries`` one with the text of each query. To be made after
+    ``configure``.
     """
 
     def __init__(self, *, requests: bool = False, queries: bool = False) -> None:
-        self._log = structlog.get_logger("onepass")
+        self._log = structlog.get_logger("onepass").bind()  # once: else the logger is put together for every line
         self._requests = requests
         self._queries = queries
 

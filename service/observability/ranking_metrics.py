@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from service.observability.buckets import SECONDS, SHARES
@@ -16,22 +18,22 @@ class RankingMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ["profile", "strategy"]
-        self._stage_seconds = Histogram(
+        stage_seconds = Histogram(
             "onepass_stage_seconds", "Time in a stage of a request", ["stage"], buckets=SECONDS, registry=registry
         )
-        self._rankings = Counter("onepass_rankings", "Lists ranked", labels, registry=registry)
-        self._prompts = Histogram(
+        rankings = Counter("onepass_rankings", "Lists ranked", labels, registry=registry)
+        prompts = Histogram(
             "onepass_ranking_prompts", "Prompts read for a list", labels, buckets=_EACH, registry=registry
         )
-        self._rounds = Histogram(
+        rounds = Histogram(
             "onepass_ranking_rounds",
             "Rounds of prompts read one after the other for a list",
             labels,
             buckets=_EACH,
             registry=registry,
         )
-        self._tokens = Counter("onepass_prompt_tokens", "Tokens of prompts read", labels, registry=registry)
-        self._entropy = Histogram(
+        tokens = Counter("onepass_prompt_tokens", "Tokens of prompts read", labels, registry=registry)
+        entropy = Histogram(
             "onepass_label_entropy_ratio",
             "Entropy of a prompt's labels, of the most there can be",
             ["profile"],
@@ -39,18 +41,26 @@ class RankingMetrics:
             registry=registry,
         )
 
+        # looked up once: the library takes longer to find a series than to count in it
+        self._stage_seconds_of = cache(stage_seconds.labels)
+        self._rankings_of = cache(rankings.labels)
+        self._prompts_of = cache(prompts.labels)
+        self._rounds_of = cache(rounds.labels)
+        self._tokens_of = cache(tokens.labels)
+        self._entropy_of = cache(entropy.labels)
+
     def observe(self, event: Event) -> None:
         """Take note of ``event`` if it is one of these."""
         match event:
             case StageFinished():
-                self._stage_seconds.labels(event.stage).observe(event.seconds)
+                self._stage_seconds_of(event.stage).observe(event.seconds)
             case RankingFinished():
-                labels = (event.profile, event.strategy)
-                self._rankings.labels(*labels).inc()
-                self._prompts.labels(*labels).observe(event.prompts)
-                self._rounds.labels(*labels).observe(event.rounds)
-                self._tokens.labels(*labels).inc(event.prompt_tokens)
+                plan = (event.profile, event.strategy)
+                self._rankings_of(*plan).inc()
+                self._prompts_of(*plan).observe(event.prompts)
+                self._rounds_of(*plan).observe(event.rounds)
+                self._tokens_of(*plan).inc(event.prompt_tokens)
                 for entropy in event.entropies:
-                    self._entropy.labels(event.profile).observe(entropy)
+                    self._entropy_of(event.profile).observe(entropy)
             case _:
                 pass

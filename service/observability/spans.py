@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from functools import cached_property
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -64,14 +65,15 @@ class Unsampled:
 
     recording = False
 
-    def __init__(self) -> None:
-        ids = os.urandom(24).hex()
-        self.trace_id, self._span_id = ids[:32], ids[32:]
+    @cached_property
+    def trace_id(self) -> str:
+        """Made when it is asked for: most requests never do."""
+        return os.urandom(16).hex()
 
-    @property
+    @cached_property
     def headers(self) -> Mapping[str, str]:
         """A ``traceparent`` whose flags say that nothing is recorded."""
-        return {"traceparent": f"00-{self.trace_id}-{self._span_id}-00"}
+        return {"traceparent": f"00-{self.trace_id}-{os.urandom(8).hex()}-00"}
 
     def child(self, name: str, attributes: Mapping[str, Value], *, calls: bool) -> Unsampled:  # noqa: ARG002
         """The same: nothing is recorded."""
