@@ -327,6 +327,7 @@ def vllm_arguments(profile: Profile, mode: Mode | None = None, model: Path | Non
 _USUAL_MODE = {
     Reading.LISTWISE: Mode.DECODE,
     Reading.POINTWISE: Mode.DECODE,
+    Reading.GRADED: Mode.DECODE,
     Reading.PERMUTATION: Mode.PERMUTATION,
     Reading.EMBEDDING: Mode.EMBED,
 }

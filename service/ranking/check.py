@@ -65,9 +65,9 @@ async def examine(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) ->
 def _labels_text(builder: PromptBuilder) -> str:
     profile = builder.profile
     if not profile.reading.by_token:
-        return f"the model does not answer with the {len(profile.labels)} labels; they need not be single tokens"
+        return f"the model does not answer with the {len(profile.answers)} labels; they need not be single tokens"
     spelt = f"{builder.label_tokens[0]!r} to {builder.label_tokens[-1]!r}"
-    return f"each of the {len(profile.labels)} labels is a single token where the template ends: {spelt}"
+    return f"each of the {len(profile.answers)} labels is a single token where the template ends: {spelt}"
 
 
 async def _longest_prompt(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) -> Finding:
@@ -91,8 +91,11 @@ async def _probe(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) -> 
     if builder.profile.reading is Reading.POINTWISE:
         prompts = [builder.build(query, [passage]) for passage in (answer, *others)]
         return _relevances(builder, await scorer.score(prompts, deadline))
-    prompts = [builder.build(query, _window(answer, others, place, builder)) for place in range(builder.profile.window)]
-    return _places(builder, await scorer.score(prompts, deadline))
+    windows = [
+        builder.prompts(query, _window(answer, others, place, builder)) for place in range(builder.profile.window)
+    ]
+    answers = iter(await scorer.score([prompt for window in windows for prompt in window], deadline))
+    return _places(builder, [[next(answers) for _ in window] for window in windows])
 
 
 def _window(answer: TokenIds, others: Sequence[TokenIds], place: int, builder: PromptBuilder) -> list[TokenIds]:
@@ -102,7 +105,7 @@ def _window(answer: TokenIds, others: Sequence[TokenIds], place: int, builder: P
     return window
 
 
-def _places(builder: PromptBuilder, answers: Sequence[LabelLogits]) -> Finding:
+def _places(builder: PromptBuilder, answers: Sequence[Sequence[LabelLogits]]) -> Finding:
     profile = builder.profile
     missed = [
         label
@@ -115,7 +118,7 @@ def _places(builder: PromptBuilder, answers: Sequence[LabelLogits]) -> Finding:
 
 
 def _relevances(builder: PromptBuilder, answers: Sequence[LabelLogits]) -> Finding:
-    odds = [builder.profile.reading.scores(values)[0] for values in answers]
+    odds = [builder.profile.reading.scores([values])[0] for values in answers]
     best = max(odds[1:])
     text = f"log odds of {odds[0]:.1f} for the passage that answers {QUESTION!r}, at most {best:.1f} for others"
     return Finding(True, text) if odds[0] > max(best, 0.0) else Finding(False, f"{text}. {_ADVICE}")

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from service.domain import Candidate, Window
 from service.ranking.prompt import PromptBuilder
+from service.ranking.readings import Reading
 from service.ranking.strategies.comparing import check_prompts
 from service.ranking.strategies.plan import PlanOptions
 from service.ranking.strategies.registry import find
@@ -30,8 +31,10 @@ class PlanCost:
 
 
 @lru_cache(maxsize=1024)
-def _size(strategy: str, count: int, options: PlanOptions) -> tuple[int, int, int]:
+def _size(strategy: str, count: int, options: PlanOptions, *, each: bool) -> tuple[int, int, int]:
     """The most prompts of a plan, its rounds, and how many passages are shown, those shown twice counted twice.
+
+    ``each`` says that a window takes a prompt for each of its passages.
 
     The comparator prefers what the first stage had last, so that no strategy comes to an early end.
     """
@@ -39,7 +42,8 @@ def _size(strategy: str, count: int, options: PlanOptions) -> tuple[int, int, in
 
     def last_first(window: Window) -> Window:
         nonlocal prompts, shown
-        prompts, shown = prompts + 1, shown + len(window)
+        asked = len(window) if each else 1
+        prompts, shown = prompts + asked, shown + asked * len(window)
         check_prompts(prompts, options)
         return window
 
@@ -55,7 +59,8 @@ def plan_cost(
     Raises:
         NotFound, InvalidInput: as the strategy does, and if it takes more prompts than it may.
     """
-    prompts, rounds, shown = _size(strategy, count, options)
+    each = builder.profile.reading is Reading.GRADED
+    prompts, rounds, shown = _size(strategy, count, options, each=each)
     if not prompts:
         return PlanCost(0, 0, 0)
     query_tokens = min(len(query) // CHARS_PER_TOKEN + 1, builder.profile.query_tokens)

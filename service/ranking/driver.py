@@ -19,34 +19,36 @@ from service.ranking.strategies.plan import Order, Plan, Round
 RESERVE_S = 0.02
 """Time kept back from the engine to turn what is known into an answer."""
 
-MakePrompts = Callable[[Sequence[Window]], Awaitable[list[Prompt]]]
-"""Builds the prompts of a round's windows."""
+MakePrompts = Callable[[Sequence[Window]], Awaitable[Sequence[Sequence[Prompt]]]]
+"""Builds the prompts of each window of a round."""
 
-ReadScores = Callable[[LabelLogits], LabelLogits]
-"""One score for each passage of a window, from the values of its prompt's labels."""
+ReadScores = Callable[[Sequence[LabelLogits]], LabelLogits]
+"""One score for each passage of a window, from the values of its prompts' labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRun:
     """What came of a plan: the final order, or the best one known when ``error`` stopped it.
 
-    ``prompt_tokens`` counts the tokens of all prompts that were answered.
+    ``prompts`` were answered, ``prompt_tokens`` in all of them.
     """
 
     order: Order
     readings: tuple[WindowReading, ...]
     rounds: int
+    prompts: int = 0
     prompt_tokens: int = 0
     error: DeadlineExceeded | EngineError | None = None
 
-    @property
-    def prompts(self) -> int:
-        """How many prompts were answered."""
-        return len(self.readings)
+
+def only(answers: Sequence[LabelLogits]) -> LabelLogits:
+    """The values of a window's one prompt."""
+    (values,) = answers
+    return values
 
 
 async def drive(
-    plan: Plan, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline, *, read: ReadScores = tuple
+    plan: Plan, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline, *, read: ReadScores = only
 ) -> PlanRun:
     """Score the plan's rounds one after the other until it ends, the deadline comes, or the engine fails.
 
@@ -54,39 +56,41 @@ async def drive(
     """
     deadline = deadline.sooner(RESERVE_S)
     readings: list[WindowReading] = []
-    rounds = prompt_tokens = 0
+    rounds = prompts = tokens = 0
     with closing(plan):
         try:
             step = next(plan)
             while True:
                 try:
-                    logits, asked = await _ask(step, make_prompts, scorer, deadline)
+                    asked, answers = await _ask(step, make_prompts, scorer, deadline)
                 except (DeadlineExceeded, EngineError) as error:
-                    return PlanRun(step.best, tuple(readings), rounds, prompt_tokens, error)
+                    return PlanRun(step.best, tuple(readings), rounds, prompts, tokens, error)
                 rounds += 1
-                prompt_tokens += asked
-                scores = [read(values) for values in logits]
+                prompts += sum(map(len, asked))
+                tokens += sum(len(prompt.token_ids) for window in asked for prompt in window)
+                scores = [read(values) for values in answers]
                 answered = zip(step.windows, scores, strict=True)
                 readings.extend(WindowReading(rounds, window, values) for window, values in answered)
                 step = plan.send(scores)
         except StopIteration as finished:
-            return PlanRun(finished.value, tuple(readings), rounds, prompt_tokens)
+            return PlanRun(finished.value, tuple(readings), rounds, prompts, tokens)
 
 
 async def _ask(
     step: Round, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline
-) -> tuple[list[LabelLogits], int]:
-    """The logits of a round's windows and how many tokens their prompts have.
+) -> tuple[Sequence[Sequence[Prompt]], list[list[LabelLogits]]]:
+    """The prompts of each of a round's windows, and the logits of each; all are given to the engine at once.
 
     The deadline holds even where the engine overlooks it.
     """
     deadline.check("the next round of windows")
     limit = None if math.isinf(deadline.at) else deadline.remaining
     try:
-        with span("round", prompts=len(step.windows)), anyio.fail_after(limit):
-            prompts = await make_prompts(step.windows)
-            tokens = sum(len(prompt.token_ids) for prompt in prompts)
-            annotate(prompt_tokens=tokens)
-            return await scorer.score(prompts, deadline), tokens
+        with span("round"), anyio.fail_after(limit):
+            asked = await make_prompts(step.windows)
+            prompts = [prompt for window in asked for prompt in window]
+            annotate(prompts=len(prompts), prompt_tokens=sum(len(prompt.token_ids) for prompt in prompts))
+            answers = iter(await scorer.score(prompts, deadline))
+            return asked, [[next(answers) for _ in window] for window in asked]
     except TimeoutError:
         raise DeadlineExceeded("the time ran out while windows were read") from None

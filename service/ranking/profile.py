@@ -65,6 +65,9 @@ class Profile(BaseModel):
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         min_length=2, description="in the order in which passages are shown; each a single token unless written down"
     )
+    grades: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, min_length=2, description="what a graded model answers with, the lowest first; each a single token"
+    )
     generation: Generation | None = None
     passage_end: str | None = Field(None, min_length=1, description="what ends a passage that is embedded on its own")
     window: int = Field(ge=1, description="most passages in one prompt")
@@ -90,6 +93,10 @@ class Profile(BaseModel):
             raise ValueError(f"a window of {self.window} needs as many labels, there are {len(self.labels)}")
         if (self.generation is None) == (self.reading is Reading.PERMUTATION):
             raise ValueError("generation belongs to the reading permutation, and to no other")
+        if (self.grades is None) == (self.reading is Reading.GRADED):
+            raise ValueError("grades belong to the reading graded, and to no other")
+        if (Place.ASKED in self.template.suffix) != (self.reading is Reading.GRADED):
+            raise ValueError("{asked} belongs to the reading graded, and to no other")
         if (self.passage_end is None) == (self.reading is Reading.EMBEDDING):
             raise ValueError("passage_end belongs to the reading embedding, and to no other")
         if self.strategy not in self.strategies:
@@ -118,6 +125,11 @@ class Profile(BaseModel):
     def strategies(self) -> tuple[str, ...]:
         """Names of the strategies that this profile can be used with."""
         return self.reading.strategies
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What the model answers with: the labels, or grades."""
+        return self.labels if self.grades is None else self.grades
 
     @property
     def identifiers(self) -> tuple[str, ...]:

@@ -35,8 +35,9 @@ class PromptBuilder:
     """Builds the prompts of one profile, and tokenises passages for it (a ``PassageEncoder``).
 
     ``encoding`` names the tokenizer, the neutralising rules and the passage budget; ``fingerprint`` names everything
-    about the profile that can change an answer, but for the model's weights. ``label_ids`` are the labels' token ids in
-    the profile's order, shape [labels]; mere numbers where a model does not answer with tokens. ``longest`` is the most
+    about the profile that can change an answer, but for the model's weights. ``label_ids`` are the token ids of the
+    labels, or grades, in the profile's order, shape [labels]; mere numbers where a model does not answer with tokens.
+    ``longest`` is the most
     passages that a prompt can show: a full window, or more where there are labels and room for them. Safe to use from
     several threads.
 
@@ -57,7 +58,14 @@ class PromptBuilder:
         end = profile.passage_end
         self._passage_end = None if end is None else self._encoder.continuing(end)
         shown = 1 if profile.reading is Reading.POINTWISE else len(profile.labels)
-        self._frames = [self._frame(count) for count in range(shown + 1)]
+        self._frames = [self._frame(count, profile.labels[0]) for count in range(shown + 1)]
+        self._ends = {}
+        if profile.reading is Reading.GRADED:
+            self._ends = {
+                (count, place): self._frame(count, profile.labels[place]).after
+                for count in range(1, shown + 1)
+                for place in range(count)
+            }
         self._labelled = [self._around_text(label) for label in profile.labels[:shown]]
         self._label_tokens = [0, *accumulate(map(_literal_tokens, self._labelled))]
         self.encoding = _digest(self._encoder.fingerprint, str(profile.passage_tokens) + self._leads[Place.TEXT])
@@ -70,9 +78,9 @@ class PromptBuilder:
 
     @property
     def label_tokens(self) -> tuple[str, ...]:
-        """The labels as the vocabulary spells them; as the profile does where they are no tokens."""
+        """The answers as the vocabulary spells them; as the profile does where they are no tokens."""
         if not self.profile.reading.by_token:
-            return self.profile.labels
+            return self.profile.answers
         return tuple(map(self._encoder.spelling, self.label_ids))
 
     def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
@@ -89,8 +97,17 @@ class PromptBuilder:
         """Neutralised ids of the query, at most ``query_tokens`` of them; once is enough for a request."""
         return self._encoder.untrusted([query], self.profile.query_tokens, lead=self._leads[Place.QUERY])[0]
 
-    def build(self, query: TokenIds, passages: Sequence[TokenIds]) -> Prompt:
-        """One window's prompt: passage i is shown under label i.
+    def prompts(self, query: TokenIds, passages: Sequence[TokenIds]) -> tuple[Prompt, ...]:
+        """What a window is asked with: one prompt, or one for each of its passages where grades are asked for.
+
+        Raises:
+            ValueError: more passages than ``longest``.
+        """
+        asked = len(passages) if self.profile.reading is Reading.GRADED else 1
+        return tuple(self.build(query, passages, asked=place) for place in range(asked))
+
+    def build(self, query: TokenIds, passages: Sequence[TokenIds], *, asked: int = 0) -> Prompt:
+        """A prompt about a window: passage i is shown under label i. ``asked`` is the one to be graded, if any is.
 
         Passages that together would overrun the context are cut to the largest equal length that fits.
 
@@ -105,9 +122,9 @@ class PromptBuilder:
         parts = [*_fill(frame.before, query)]
         for around, passage in zip(self._labelled, passages, strict=False):
             parts.extend(_fill(around, passage[:cut]))
-        parts.extend(_fill(frame.after, query))
-        asked = len(self.label_ids) if self.profile.reading is Reading.POINTWISE else len(passages)
-        return Prompt(np.concatenate(parts), self.label_ids[:asked], self._alone(passages))
+        parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), query))
+        answers = len(self.label_ids) if self.profile.reading.absolute else len(passages)
+        return Prompt(np.concatenate(parts), self.label_ids[:answers], self._alone(passages))
 
     def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
         """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
@@ -127,24 +144,25 @@ class PromptBuilder:
         profile = self.profile
         if not profile.reading.by_token:
             return tuple(range(len(profile.labels)))
-        *_, end = ["", *pieces(self._with_values(profile.template.suffix, profile.window))]
-        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.labels)
+        *_, end = ["", *pieces(self._with_values(profile.template.suffix, profile.window, profile.labels[0]))]
+        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.answers)
         if len(set(found)) < len(found):
             raise ProfileError(f"profile {profile.name}: labels: two of them are the same token")
         return found
 
-    def _frame(self, count: int) -> _Frame:
+    def _frame(self, count: int, asked: str) -> _Frame:
         template = self.profile.template
         return _Frame(
-            before=self._segments(self._with_values(template.prefix, count), Place.QUERY, opening=True),
-            after=self._segments(self._with_values(template.suffix, count), Place.QUERY),
+            before=self._segments(self._with_values(template.prefix, count, asked), Place.QUERY, opening=True),
+            after=self._segments(self._with_values(template.suffix, count, asked), Place.QUERY),
         )
 
     def _around_text(self, label: str) -> _Segments:
         return self._segments(filled(self.profile.template.passage, [(Place.LABEL, label)]), Place.TEXT)
 
-    def _with_values(self, template: str, count: int) -> str:
-        return filled(template, [(Place.COUNT, str(count)), (Place.INSTRUCTION, self.profile.instruction)])
+    def _with_values(self, template: str, count: int, asked: str) -> str:
+        instruction = self.profile.instruction
+        return filled(template, [(Place.COUNT, str(count)), (Place.INSTRUCTION, instruction), (Place.ASKED, asked)])
 
     def _segments(self, template: str, place: Place, *, opening: bool = False) -> _Segments:
         """``template`` around ``place``; ``opening`` says that a prompt begins with it."""

@@ -268,7 +268,7 @@ class _PromptSource:
             if candidate.tokens is not None and candidate.tokens.encoding == builder.encoding
         }
 
-    async def prompts(self, windows: Sequence[Window]) -> list[Prompt]:
+    async def prompts(self, windows: Sequence[Window]) -> list[tuple[Prompt, ...]]:
         """The prompts of ``windows``; passages not tokenised yet are tokenised together, off the event loop if long."""
         missing = sorted({position for window in windows for position in window} - self._passages.keys())
         if self._characters(missing) <= _SHORT:
@@ -276,8 +276,13 @@ class _PromptSource:
         else:
             await anyio.to_thread.run_sync(self._tokenise, missing, abandon_on_cancel=True)
         query = self._query_tokens()
-        built = [self._builder.build(query, [self._passages[position] for position in window]) for window in windows]
-        return built if self._tenant is None else [replace(prompt, owner=self._tenant) for prompt in built]
+        return [
+            tuple(
+                replace(prompt, owner=self._tenant)
+                for prompt in self._builder.prompts(query, [self._passages[position] for position in window])
+            )
+            for window in windows
+        ]
 
     def _characters(self, positions: Sequence[int]) -> int:
         documents = (self._candidates[position].document for position in positions)

@@ -6,10 +6,12 @@ profile's reading. Strategies and engines know nothing of it.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from enum import StrEnum
 
 from service.engine.scorer import LabelLogits
-from service.ranking.strategies.registry import ALONE, STRATEGIES
+from service.ranking.strategies.registry import ABSOLUTE, ALONE, STRATEGIES
 
 
 class Reading(StrEnum):
@@ -21,27 +23,42 @@ class Reading(StrEnum):
     """One passage and two labels, the negative one first: the log odds of the second are the passage's score."""
     PERMUTATION = "permutation"
     """The model writes an order down; the engine gives minus the rank of each passage (RankGPT, arXiv 2304.09542)."""
+    GRADED = "graded"
+    """A prompt for each passage of the window, which shows all of them: its score is the grade expected of the answer,
+    comparable with those of other windows (after GroupRank, arXiv 2511.11653, which has the grades written down)."""
     EMBEDDING = "embedding"
     """The cosine between the prompt's vector and each passage's own orders the window (E2Rank, arXiv 2510.22733)."""
 
     @property
     def strategies(self) -> tuple[str, ...]:
         """Names of the strategies whose windows can be read so, in the registry's order."""
-        return tuple(name for name in STRATEGIES if (name in ALONE) == (self is Reading.POINTWISE))
+        if self is Reading.POINTWISE:
+            return tuple(ALONE)
+        return tuple(name for name in STRATEGIES if name not in ALONE and (name not in ABSOLUTE or self.absolute))
 
     @property
     def by_token(self) -> bool:
         """Whether the model answers with a label's token; where not, labels are mere names that prompts show."""
-        return self in {Reading.LISTWISE, Reading.POINTWISE}
+        return self in {Reading.LISTWISE, Reading.POINTWISE, Reading.GRADED}
 
     @property
     def absolute(self) -> bool:
         """Whether a score means the same in every window, so that scores of different windows can be compared."""
-        return self is Reading.POINTWISE
+        return self in {Reading.POINTWISE, Reading.GRADED}
 
-    def scores(self, values: LabelLogits) -> LabelLogits:
-        """One score for each passage of a window, from the values of the prompt's labels."""
+    def scores(self, answers: Sequence[LabelLogits]) -> LabelLogits:
+        """One score for each passage of a window, from the values of the labels of the window's prompts."""
+        if self is Reading.GRADED:
+            return tuple(map(_expected, answers))
+        (values,) = answers
         if self is Reading.POINTWISE:
             negative, positive = values
             return (positive - negative,)
         return values
+
+
+def _expected(values: LabelLogits) -> float:
+    """The expected place of the label that is answered, from 0."""
+    top = max(values)
+    weights = [math.exp(value - top) for value in values]
+    return sum(place * weight for place, weight in enumerate(weights)) / math.fsum(weights)

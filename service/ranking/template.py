@@ -18,6 +18,7 @@ class Place(StrEnum):
     QUERY = "{query}"
     COUNT = "{count}"
     INSTRUCTION = "{instruction}"
+    ASKED = "{asked}"
     LABEL = "{label}"
     TEXT = "{text}"
 
@@ -38,7 +39,10 @@ def _only(*allowed: Place) -> AfterValidator:
 
 
 Frame = Annotated[str, _only(Place.QUERY, Place.COUNT, Place.INSTRUCTION)]
-"""Text before or after the passages."""
+"""Text before the passages."""
+
+Ending = Annotated[str, _only(Place.QUERY, Place.COUNT, Place.INSTRUCTION, Place.ASKED)]
+"""Text after the passages; ``{asked}`` is the label of the one that is asked about."""
 
 PassageTemplate = Annotated[str, _only(Place.LABEL, Place.TEXT)]
 """Text of one passage: ``{text}`` once, ``{label}`` wherever the model is to see the passage's label."""
@@ -51,7 +55,7 @@ class Template(BaseModel):
 
     prefix: Frame = ""
     passage: PassageTemplate
-    suffix: Frame = Field(min_length=1)
+    suffix: Ending = Field(min_length=1)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -57,6 +57,19 @@ def single(profile: Profile) -> PromptBuilder:
 
 
 @pytest.fixture(scope="session")
+def graded(profile: Profile) -> PromptBuilder:
+    """The same model asked for the grade of each passage of a window."""
+    changes = {
+        "name": "graded",
+        "reading": "graded",
+        "grades": ("0", "1", "2"),
+        "strategy": "groupwise",
+        "template": {"prefix": "[QUERY]{query}", "passage": "{label}{text}", "suffix": "{query}{asked}[RANK]"},
+    }
+    return PromptBuilder(Profile.model_validate(profile.model_dump() | changes))
+
+
+@pytest.fixture(scope="session")
 def builders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PromptBuilder]:
     """The prompts of every shipped profile by its name, each on a tokenizer of its family."""
     return stand_ins(tmp_path_factory.mktemp("families"))

@@ -15,7 +15,7 @@ from service.ranking.prompt import PromptBuilder
 LETTERS = string.ascii_uppercase
 CORPUS = [
     "the quick brown fox jumps over the lazy dog and the passages are ranked by relevance to the search query",
-    "how do bees make honey bees make honey from nectar yes no yes no 0 1 0 1",
+    "how do bees make honey bees make honey from nectar yes no yes no 0 1 0 1 2 3",
     *(f"passage {letter} or {letter} is relevant" for letter in LETTERS * 3),
 ]
 MARKS = [*string.ascii_letters, *string.digits, *string.punctuation, "▁"]
@@ -78,6 +78,7 @@ FAMILIES: dict[str, Callable[[], Tokenizer]] = {
     "mxbai-rerank-v2": byte_level_bpe,
     "generic-listwise": byte_level_bpe,
     "e2rank": byte_level_bpe,
+    "generic-groupwise": byte_level_bpe,
 }
 """The family of each shipped profile whose tokenizer does not come with the service."""
 

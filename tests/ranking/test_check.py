@@ -41,6 +41,9 @@ def knows(builder: PromptBuilder) -> Reads:
         if builder.profile.window == 1:
             return (0.0, 3.0 if NECTAR in text else -3.0)
         place = text.find(NECTAR)
+        if builder.profile.grades:
+            found = max(labels, key=lambda label: text.rfind(label, 0, place))
+            return (0.0, 0.0, 0.0, 9.0 if f"passage{found.strip('[]')}?" in text else -9.0)
         return tuple(float(text.rfind(label, 0, place)) for label in labels[: len(prompt.label_ids)])
 
     return Reads(builder, answer)

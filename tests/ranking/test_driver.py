@@ -12,7 +12,7 @@ import pytest
 from service.deadline import Deadline
 from service.domain import Window
 from service.engine.fake import FakeScorer
-from service.engine.scorer import Prompt
+from service.engine.scorer import LabelLogits, Prompt
 from service.errors import DeadlineExceeded, EngineProtocolError, EngineRejected, EngineUnavailable
 from service.ranking.driver import drive
 from service.ranking.strategies.plan import PlanOptions
@@ -28,9 +28,9 @@ BACKWARDS = FakeScorer(relevance=lambda passage: float(passage[0]))
 """Holds the last candidate for the best."""
 
 
-async def prompts(windows: Sequence[Window]) -> list[Prompt]:
+async def prompts(windows: Sequence[Window]) -> list[list[Prompt]]:
     """Each candidate's position, offset by 1,000, between its labels."""
-    return [_prompt(window) for window in windows]
+    return [[_prompt(window)] for window in windows]
 
 
 def _prompt(window: Window) -> Prompt:
@@ -59,6 +59,18 @@ async def test_the_windows_of_a_round_are_scored_by_one_call() -> None:
     run = await drive(top_down(100, PlanOptions()), prompts, Counting(), Deadline.never())
     assert calls == [1, 5, 1]
     assert [reading.round for reading in run.readings] == [1, 2, 2, 2, 2, 2, 3]
+
+
+async def test_a_window_may_take_several_prompts() -> None:
+    async def twice(windows: Sequence[Window]) -> list[list[Prompt]]:
+        return [[_prompt(window), _prompt(window)] for window in windows]
+
+    def last(answers: Sequence[LabelLogits]) -> LabelLogits:
+        assert len(answers) == 2
+        return answers[-1]
+
+    run = await drive(top_down(100, PlanOptions()), twice, BACKWARDS, Deadline.never(), read=last)
+    assert (run.prompts, len(run.readings), run.rounds) == (14, 7, 3)
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -54,7 +54,7 @@ def listed(values: dict[str, float]) -> list[tuple[str, float]]:
 def our_order(builder: PromptBuilder, values: dict[str, float]) -> list[str]:
     labels = builder.profile.labels
     logits = tuple(values[spelling] for spelling in builder.label_tokens)
-    scores = Reading.LISTWISE.scores(logits)
+    scores = Reading.LISTWISE.scores([logits])
     return [labels[place] for place in ranked(tuple(range(len(labels))), scores)]
 
 

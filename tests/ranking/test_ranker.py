@@ -151,6 +151,25 @@ async def test_passages_read_one_by_one_are_ordered_by_log_odds(single: PromptBu
     assert ranking.scores == pytest.approx(probabilities, abs=0.001)
 
 
+async def test_grades_of_different_groups_make_one_order(graded: PromptBuilder) -> None:
+    asked: list[int] = []
+
+    class Grades(FakeScorer):
+        async def score(self, prompts: Sequence[Prompt], deadline: Deadline) -> list[tuple[float, ...]]:
+            asked.extend(int(prompt.token_ids[-2]) for prompt in prompts)
+            return [(0.0, 0.0, float(number)) for number, _ in enumerate(prompts)]
+
+    ranker = Ranker(graded, Grades())
+    outcome = await ranker.rank("q", candidates(8), strategy=None, top_k=3, deadline=Deadline.never())
+    # two groups of four, dealt like cards; the last prompt is about the last passage of the second one
+    assert outcome.ranking.order == (7, 5, 3, 1, 6, 4, 2, 0)
+    assert asked[:4] == asked[4:] == sorted(asked[:4])
+    assert (outcome.ranking.strategy, outcome.ranking.prompts, outcome.ranking.rounds) == ("groupwise", 8, 1)
+    cost = ranker.cost("q", candidates(8), strategy="groupwise", top_k=3)
+    assert (cost.prompts, cost.rounds) == (8, 1)
+    assert cost.tokens > 4 * ranker.cost("q", candidates(4), strategy="groupwise", top_k=3).tokens / 4
+
+
 async def test_tokens_of_the_index_are_used_and_those_of_another_encoding_are_not(builder: PromptBuilder) -> None:
     seen: list[int] = []
 

@@ -13,7 +13,6 @@ from service.domain import Document
 from service.engine.scorer import Prompt
 from service.ranking.profile import available, find
 from service.ranking.prompt import PromptBuilder
-from service.ranking.readings import Reading
 from tests.ranking.families import FAMILIES, reserved, tokenizer_of
 
 every_profile = pytest.mark.parametrize("name", available())
@@ -74,7 +73,7 @@ def test_a_full_window_of_the_longest_passages_fits(builders: dict[str, PromptBu
     builder, profile = builders[name], builders[name].profile
     built = prompt(builder, "word " * 1000, ["word " * 4000] * profile.window)
     assert len(built.token_ids) <= profile.context_tokens
-    assert len(set(built.label_ids)) == (2 if profile.reading is Reading.POINTWISE else profile.window)
+    assert len(set(built.label_ids)) == (len(profile.answers) if profile.reading.absolute else profile.window)
 
 
 @every_profile
@@ -106,6 +105,7 @@ def test_joined_pieces_are_what_the_whole_text_gives(builders: dict[str, PromptB
         "{query}": "how do bees make honey",
         "{count}": str(len(texts)),
         "{instruction}": profile.instruction,
+        "{asked}": profile.labels[0],
     }.items():
         whole = whole.replace(place, value)
     ids = tokenizer_of(builder).encode(whole, add_special_tokens=False).ids
@@ -116,10 +116,10 @@ def test_joined_pieces_are_what_the_whole_text_gives(builders: dict[str, PromptB
 def test_every_label_is_the_token_that_follows_the_whole_prompt(builders: dict[str, PromptBuilder], name: str) -> None:
     builder = builders[name]
     if not builder.profile.reading.by_token:
-        assert builder.label_tokens == builder.profile.labels
+        assert builder.label_tokens == builder.profile.answers
         return
     tokenizer = tokenizer_of(builder)
-    for label, label_id in zip(builder.profile.labels, builder.label_ids, strict=True):
+    for label, label_id in zip(builder.profile.answers, builder.label_ids, strict=True):
         suffix = builder.profile.template.suffix
         assert tokenizer.encode(suffix + label, add_special_tokens=False).ids[-1] == label_id
 
@@ -131,8 +131,22 @@ def test_labels_of_a_prompt_are_one_for_each_passage_or_the_two_of_one_passage(
     builder = builders[name]
     shown = min(2, builder.profile.window)
     built = prompt(builder, "who", PLAIN[:shown])
-    pointwise = builder.profile.reading is Reading.POINTWISE
-    assert built.label_ids == builder.label_ids[: 2 if pointwise else shown]
+    assert built.label_ids == (builder.label_ids if builder.profile.reading.absolute else builder.label_ids[:shown])
+
+
+def test_a_group_is_shown_alike_whichever_passage_is_asked_about(builders: dict[str, PromptBuilder]) -> None:
+    builder = builders["generic-groupwise"]
+    passages = [tokens.ids for tokens in builder.encode([Document("", text) for text in (*PLAIN, "who")])]
+    first, second, third = builder.prompts(builder.query_ids("who"), passages)
+    spelt = [
+        tokenizer_of(builder).decode(each.token_ids.tolist(), skip_special_tokens=False)
+        for each in (first, second, third)
+    ]
+    assert [text.replace(f"has passage {label}?", "") for text, label in zip(spelt, "ABC", strict=True)] == [
+        spelt[0].replace("has passage A?", "")
+    ] * 3
+    assert [first.label_ids, second.label_ids] == [builder.label_ids] * 2
+    assert len(builder.label_ids) == 4
 
 
 def test_the_small_model_sees_each_passage_between_its_labels(builders: dict[str, PromptBuilder]) -> None:

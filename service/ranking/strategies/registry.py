@@ -9,6 +9,7 @@ from types import MappingProxyType
 from service.errors import InvalidInput, NotFound
 from service.ranking.strategies.eliminate import eliminate
 from service.ranking.strategies.full import full
+from service.ranking.strategies.groupwise import groupwise
 from service.ranking.strategies.merge import merge
 from service.ranking.strategies.pairwise import pairwise
 from service.ranking.strategies.plan import Plan, PlanOptions, Strategy
@@ -58,14 +59,18 @@ STRATEGIES: Mapping[str, Entry] = MappingProxyType(
         "pairwise": _entry(pairwise, "sort", "passes"),
         "full": _entry(full),
         "self_consistency": _entry(_self_consistency, "over", "shuffles", "aggregate"),
+        "groupwise": _entry(groupwise, "window"),
         "pointwise": _entry(pointwise),
     }
 )
 
 ALONE = frozenset({"pointwise"})
-"""Strategies whose windows hold one passage each; all others compare passages."""
+"""Strategies whose windows hold one passage each; all others show passages together."""
 
-OVER = STRATEGIES.keys() - ALONE - {"self_consistency"}
+ABSOLUTE = ALONE | {"groupwise"}
+"""Strategies that compare scores of different windows, for readings that allow it."""
+
+OVER = STRATEGIES.keys() - ABSOLUTE - {"self_consistency"}
 """Strategies whose windows can be shown in several orders."""
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.domain import Aggregate, Sort, Window
 from service.errors import InvalidInput, NotFound
 from service.ranking.strategies.plan import PlanOptions
-from service.ranking.strategies.registry import ALONE, STRATEGIES, find
+from service.ranking.strategies.registry import ABSOLUTE, ALONE, STRATEGIES, find
 from service.ranking.strategies.simulation import Comparator, simulate
 
 HOSTILE: dict[str, Callable[[int], Comparator]] = {
@@ -39,7 +39,7 @@ options = st.integers(2, 24).flatmap(
     )
 )
 names = pytest.mark.parametrize("name", STRATEGIES)
-comparing = pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ALONE])
+comparing = pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ABSOLUTE])
 alone = pytest.mark.parametrize("name", sorted(ALONE))
 
 
