@@ -18,7 +18,7 @@ from service.ranking.readings import Reading
 from service.ranking.sources import FILE_NAME, Hub, TokenizerSource
 from service.ranking.strategies.comparing import SMALLEST_WINDOW
 from service.ranking.strategies.registry import STRATEGIES
-from service.ranking.template import Place, Template
+from service.ranking.template import Place, Template, without_places
 
 POINTWISE_LABELS = 2
 
@@ -43,6 +43,19 @@ class Generation(BaseModel):
     max_tokens: int = Field(ge=1, description="most tokens that it may generate, its thinking included")
     separator: str = Field(" > ", min_length=1, description="what stands between two labels")
     thinking_end: str | None = Field(None, min_length=1, description="where its thinking ends, if it thinks")
+
+
+ExampleText = Annotated[str, AfterValidator(without_places)]
+
+
+class Example(BaseModel):
+    """A question that the prompt shows with its answer. Trusted: it may spell labels, as its answer does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query: ExampleText = Field(min_length=1)
+    passages: tuple[ExampleText, ...] = Field(min_length=1, description="in the order in which they are shown")
+    answer: ExampleText = Field(min_length=1, description="what the model should answer, spelt out")
 
 
 def _known_strategy(name: str) -> str:
@@ -81,6 +94,7 @@ class Profile(BaseModel):
         (), description="what no passage or query may spell, beside labels and special tokens"
     )
     template: Template
+    examples: tuple[Example, ...] = Field((), description="fill {examples} in the template")
     calibration: Calibration = Calibration()
 
     @model_validator(mode="after")
@@ -91,14 +105,8 @@ class Profile(BaseModel):
             raise ValueError("labels are distinct")
         if self.window > len(self.labels):
             raise ValueError(f"a window of {self.window} needs as many labels, there are {len(self.labels)}")
-        if (self.generation is None) == (self.reading is Reading.PERMUTATION):
-            raise ValueError("generation belongs to the reading permutation, and to no other")
-        if (self.grades is None) == (self.reading is Reading.GRADED):
-            raise ValueError("grades belong to the reading graded, and to no other")
-        if (Place.ASKED in self.template.suffix) != (self.reading is Reading.GRADED):
-            raise ValueError("{asked} belongs to the reading graded, and to no other")
-        if (self.passage_end is None) == (self.reading is Reading.EMBEDDING):
-            raise ValueError("passage_end belongs to the reading embedding, and to no other")
+        self._check_reading()
+        self._check_examples()
         if self.strategy not in self.strategies:
             raise ValueError(f"the reading {self.reading} goes with the strategies {', '.join(self.strategies)}")
         if self.reading is Reading.POINTWISE:
@@ -106,6 +114,22 @@ class Profile(BaseModel):
         else:
             self._check_comparing()
         return self
+
+    def _check_reading(self) -> None:
+        for key, given, reading in (
+            ("generation", self.generation is not None, Reading.PERMUTATION),
+            ("grades", self.grades is not None, Reading.GRADED),
+            ("template.suffix with {asked}", Place.ASKED in self.template.suffix, Reading.GRADED),
+            ("passage_end", self.passage_end is not None, Reading.EMBEDDING),
+        ):
+            if given != (self.reading is reading):
+                raise ValueError(f"{key} belongs to the reading {reading}, and to no other")
+
+    def _check_examples(self) -> None:
+        if self.examples and not (self.template.example and Place.EXAMPLES in self.template.prefix):
+            raise ValueError("examples need template.example, and {examples} in template.prefix")
+        if any(len(example.passages) > len(self.labels) for example in self.examples):
+            raise ValueError("each passage of an example needs a label")
 
     def _check_pointwise(self) -> None:
         if self.window != 1 or len(self.labels) != POINTWISE_LABELS:

@@ -18,7 +18,7 @@ import numpy as np
 from service.domain import Document, PassageTokens, TokenIds
 from service.engine.scorer import Prompt
 from service.errors import ProfileError
-from service.ranking.profile import Profile
+from service.ranking.profile import Example, Profile
 from service.ranking.readings import Reading
 from service.ranking.template import Place, filled, lead, pieces
 from service.ranking.tokens import TokenEncoder
@@ -161,8 +161,19 @@ class PromptBuilder:
         return self._segments(filled(self.profile.template.passage, [(Place.LABEL, label)]), Place.TEXT)
 
     def _with_values(self, template: str, count: int, asked: str) -> str:
-        instruction = self.profile.instruction
-        return filled(template, [(Place.COUNT, str(count)), (Place.INSTRUCTION, instruction), (Place.ASKED, asked)])
+        profile = self.profile
+        values = [(Place.COUNT, str(count)), (Place.INSTRUCTION, profile.instruction), (Place.ASKED, asked)]
+        return filled(template, [*values, (Place.EXAMPLES, "".join(map(self._shown, profile.examples)))])
+
+    def _shown(self, example: Example) -> str:
+        """An example as the template shows it."""
+        profile = self.profile
+        passages = (
+            filled(profile.template.passage, [(Place.LABEL, label), (Place.TEXT, text)])
+            for label, text in zip(profile.labels, example.passages, strict=False)
+        )
+        values = [(Place.QUERY, example.query), (Place.PASSAGES, "".join(passages)), (Place.ANSWER, example.answer)]
+        return filled(profile.template.example, values)
 
     def _segments(self, template: str, place: Place, *, opening: bool = False) -> _Segments:
         """``template`` around ``place``; ``opening`` says that a prompt begins with it."""

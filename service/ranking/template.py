@@ -19,6 +19,9 @@ class Place(StrEnum):
     COUNT = "{count}"
     INSTRUCTION = "{instruction}"
     ASKED = "{asked}"
+    EXAMPLES = "{examples}"
+    PASSAGES = "{passages}"
+    ANSWER = "{answer}"
     LABEL = "{label}"
     TEXT = "{text}"
 
@@ -38,8 +41,22 @@ def _only(*allowed: Place) -> AfterValidator:
     return AfterValidator(check)
 
 
-Frame = Annotated[str, _only(Place.QUERY, Place.COUNT, Place.INSTRUCTION)]
-"""Text before the passages."""
+def without_places(text: str) -> str:
+    """``text``, if nothing in it would be taken for a place.
+
+    Raises:
+        ValueError: something would.
+    """
+    if _PLACE.search(text):
+        raise ValueError(f"{_PLACE.findall(text)[0]} would be taken for a place of the template")
+    return text
+
+
+Frame = Annotated[str, _only(Place.QUERY, Place.COUNT, Place.INSTRUCTION, Place.EXAMPLES)]
+"""Text before the passages; ``{examples}`` is where the profile's examples go."""
+
+ExampleTemplate = Annotated[str, _only(Place.QUERY, Place.PASSAGES, Place.ANSWER)]
+"""Text of one example, ``{passages}`` being its passages as ``passage`` shows them."""
 
 Ending = Annotated[str, _only(Place.QUERY, Place.COUNT, Place.INSTRUCTION, Place.ASKED)]
 """Text after the passages; ``{asked}`` is the label of the one that is asked about."""
@@ -55,6 +72,7 @@ class Template(BaseModel):
 
     prefix: Frame = ""
     passage: PassageTemplate
+    example: ExampleTemplate = ""
     suffix: Ending = Field(min_length=1)
 
     @model_validator(mode="after")

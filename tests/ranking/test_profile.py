@@ -32,6 +32,15 @@ def test_the_small_model_is_asked_as_it_was_trained() -> None:
     assert profile.directory == MODELS / "onepass-mini"
 
 
+EXAMPLE: dict[str, Any] = {"query": "who", "passages": ["bees", "dogs"], "answer": "B"}
+SHOWING = {
+    "prefix": "{examples}{query}",
+    "passage": "{label}{text}",
+    "example": "{query}{passages}{answer}",
+    "suffix": "[RANK]",
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -48,8 +57,12 @@ def test_the_small_model_is_asked_as_it_was_trained() -> None:
             {"reading": "pointwise", "strategy": "pointwise", "window": 1, "labels": ["n", "y"]},
             "passage has no {label}",
         ),
-        ({"grades": ["0", "1"]}, "grades belong to the reading graded"),
-        ({"reading": "graded"}, "grades belong to the reading graded"),
+        ({"examples": [EXAMPLE]}, "examples need template.example"),
+        ({"examples": [EXAMPLE | {"passages": []}]}, "examples.0.passages"),
+        ({"examples": [EXAMPLE | {"query": "{count}"}]}, "{count} would be taken for a place"),
+        ({"examples": [EXAMPLE | {"passages": ["a"] * 21}], "template": SHOWING}, "each passage of an example needs"),
+        ({"grades": ["0", "1"]}, "grades belongs to the reading graded"),
+        ({"reading": "graded"}, "grades belongs to the reading graded"),
         ({"reading": "graded", "grades": ["0", "1"]}, "{asked} belongs to the reading graded"),
         ({"strategy": "groupwise"}, "the reading listwise goes with the strategies single"),
         ({"strategy": "pointwise"}, "the reading listwise goes with the strategies single"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,21 @@ def test_no_prompt_overruns_the_context(profile: Profile, lengths: list[int], qu
 
 
 _builders: dict[int, PromptBuilder] = {}
+
+
+def test_examples_stand_where_the_template_has_a_place_for_them(profile: Profile) -> None:
+    template = {"prefix": "{examples}to {query}", "passage": "{label}{text}", "suffix": "[RANK]"}
+    example = {"query": "how", "passages": ["a file", "the rank"], "answer": "[B]"}
+    shown = template | {"example": "read {query}{passages}[RANK]{answer}"}
+
+    def ids(**changes: Any) -> list[int]:
+        builder = PromptBuilder(Profile.model_validate(profile.model_dump() | changes))
+        return [int(id_) for id_ in prompt(builder, "q", ["a"]).token_ids]
+
+    without = ids(template=shown)
+    assert without == ids(template=template)
+    spelt = PromptBuilder(profile)._encoder.trusted("read how[A]a file[B]the rank[RANK][B]").tolist()
+    assert ids(template=shown, examples=[example]) == [*spelt, *without]
 
 
 def test_a_prompt_shows_more_than_a_window_where_labels_and_context_allow(profile: Profile) -> None:

@@ -106,6 +106,7 @@ def test_joined_pieces_are_what_the_whole_text_gives(builders: dict[str, PromptB
         "{count}": str(len(texts)),
         "{instruction}": profile.instruction,
         "{asked}": profile.labels[0],
+        "{examples}": "",
     }.items():
         whole = whole.replace(place, value)
     ids = tokenizer_of(builder).encode(whole, add_special_tokens=False).ids
