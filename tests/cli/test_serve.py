@@ -67,6 +67,8 @@ def test_it_serves_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with served("https") as (_, address):
         trusted = ssl.create_default_context(cafile=certificate)
         assert httpx.get(f"{address}/livez", verify=trusted).json() == {"live": True}
+        too_large = {"X-Padding": "p" * 70_000}
+        assert httpx.get(f"{address}/livez", verify=trusted, headers=too_large).status_code == 431
 
 
 def test_a_certificate_without_its_key_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
