@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -53,8 +54,11 @@ def test_metrics_count_what_happened(service: httpx.Client) -> None:
     route = "/v1/search"
     assert gained("onepass_requests_total", route=route, method="POST", status="200") == 2
     assert gained("onepass_degraded_total", reason="deadline") == 1
-    prompts = answer["rerank"]["prompts"] + late["rerank"]["prompts"]
-    assert gained("onepass_ranking_prompts_sum", profile="onepass-mini", strategy="sliding") == prompts > 0
+    prompts: Counter[str] = Counter()  # the late one may have had the time for one window alone
+    for ranking in (answer["rerank"], late["rerank"]):
+        prompts[ranking["strategy"]] += ranking["prompts"]
+    for strategy, read in prompts.items():
+        assert gained("onepass_ranking_prompts_sum", profile="onepass-mini", strategy=strategy) == read > 0
     assert after["onepass_index_documents", (("index", "python-docs"),)] > 3000
 
 
