@@ -56,9 +56,11 @@ def collecting() -> Iterator[Collector]:
     with Collector() as collector:
         thread = threading.Thread(target=collector.serve_forever)
         thread.start()
-        yield collector
-        collector.shutdown()
-        thread.join()
+        try:
+            yield collector
+        finally:
+            collector.shutdown()
+            thread.join()
 
 
 def attributes(span: Span) -> dict[str, object]:
