@@ -170,6 +170,9 @@ class Pipeline:
 
     def _note_ranking(self, outcome: Outcome, ranker: ListRanker, rank_ms: float) -> None:
         ranking = outcome.ranking
+        readings = (
+            ranking.readings if isinstance(ranker, Ranker) else ()
+        )  # several profiles' logits say nothing together
         annotate(
             strategy=ranking.strategy or "",
             prompts=ranking.prompts,
@@ -187,7 +190,7 @@ class Pipeline:
                 prompt_tokens=ranking.prompt_tokens,
                 seconds=rank_ms / 1000,
                 degraded=ranking.degraded,
-                entropies=entropies(ranking.readings, ranker.profile.reading),
+                entropies=entropies(readings, ranker.profile.reading),
             )
         )
         if ranking.degraded is not None:

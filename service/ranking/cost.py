@@ -30,7 +30,7 @@ class PlanCost:
     tokens: int
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)  # auto asks for some fifteen plans of a size
 def _size(strategy: str, count: int, options: PlanOptions, *, each: bool) -> tuple[int, int, int]:
     """The most prompts of a plan, its rounds, and how many passages are shown, those shown twice counted twice.
 
