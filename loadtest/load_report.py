@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 
-from loadtest import svg
 from loadtest.open_loop import Answered, Phase, quantile
 from loadtest.targets import CACHED, FULL
+from service.evaluation import plots
+from service.evaluation.html import document
 
 _BINS = 24
+_NOTE = "Latency counts from the time at which a request was to be sent, and is that of whole answers."
 _WHOLE = (FULL, CACHED)
 OUTSIDE = "outside"
 """What the server's own stages leave of the latency: the network, parsing, waiting to be read, and the generator."""
@@ -50,21 +52,11 @@ def markdown(runs: Sequence[Run]) -> str:
 
 def page(title: str, facts: Mapping[str, str], runs: Sequence[Run]) -> str:
     """The report as HTML: conditions, the table, and plots for each scenario."""
-    table = "".join(_table_row(row) for run in runs for row in _rows(run))
-    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-    conditions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     by_scenario: dict[str, list[Run]] = {}
     for run in runs:
         by_scenario.setdefault(run.scenario, []).append(run)
-    plots = "".join(f"<h2>{escape(name)}</h2>{_plots(some)}" for name, some in by_scenario.items())
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        "<style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}svg{margin:8px}"
-        "td,th{padding:2px 8px;border-bottom:1px solid #ddd;text-align:right}dt{font-weight:bold}</style>"
-        f"<h1>{escape(title)}</h1><dl>{conditions}</dl>"
-        "<p>Latency counts from the time at which a request was to be sent, and is that of whole answers.</p>"
-        f"<table><tr>{head}</tr>{table}</table>{plots}</html>\n"
-    )
+    drawn = "".join(f"<h2>{escape(name)}</h2>{_plots(some)}" for name, some in by_scenario.items())
+    return document(title, facts, _NOTE, _COLUMNS, [row for run in runs for row in _rows(run)], drawn)
 
 
 def stage_medians(answers: Sequence[Answered]) -> dict[str, float]:
@@ -76,10 +68,6 @@ def stage_medians(answers: Sequence[Answered]) -> dict[str, float]:
     found = {name: statistics.median(answer.reply.stages.get(name, 0.0) for answer in telling) for name in names}
     outside = (answer.seconds * 1000 - answer.reply.stages["total"] for answer in telling)
     return {**found, OUTSIDE: statistics.median(outside)}
-
-
-def _table_row(cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _rows(run: Run) -> list[list[str]]:
@@ -113,16 +101,17 @@ def _plots(runs: Sequence[Run]) -> str:
         for name, share in (("p50", 0.5), ("p99", 0.99))
     }
     stages = {f"{run.target} {phase.name}": stage_medians(some) for run in runs for phase, some in run.by_phase()}
-    plots = [
-        svg.lines(svg.Axes("Whole answers a second", "due at, s", "a second"), {"offered": offered, **done}),
-        svg.lines(svg.Axes("Latency", "due at, s", "ms", log=True), slow),
+    drawn = [
+        plots.lines(plots.Axes("Whole answers a second", "due at, s", "a second"), {"offered": offered, **done}),
+        plots.lines(plots.Axes("Latency", "due at, s", "ms", log=True), slow),
     ]
     if any(stages.values()):
-        plots.append(svg.stacked_bars(svg.Axes("Where the time goes (medians)", "", "ms"), stages))
-    plots += [
-        svg.stacked_bars(svg.Axes(f"Latency of {run.target}", "up to ms", "answers"), _histogram(run)) for run in runs
+        drawn.append(plots.stacked_bars(plots.Axes("Where the time goes (medians)", "", "ms"), stages))
+    drawn += [
+        plots.stacked_bars(plots.Axes(f"Latency of {run.target}", "up to ms", "answers"), _histogram(run))
+        for run in runs
     ]
-    return "".join(plots)
+    return "".join(drawn)
 
 
 def _edges(phases: Sequence[Phase]) -> list[tuple[Phase, float]]:
@@ -134,7 +123,7 @@ def _edges(phases: Sequence[Phase]) -> list[tuple[Phase, float]]:
     return edges
 
 
-def _over_time(run: Run, width: float, value: Callable[[list[float]], float]) -> svg.Points:
+def _over_time(run: Run, width: float, value: Callable[[list[float]], float]) -> plots.Points:
     """``value`` of the seconds of whole answers, for each bin of so many seconds in which they were due."""
     bins: list[list[float]] = [[] for _ in range(_BINS)]
     for answer in run.answers:

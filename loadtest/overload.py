@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from loadtest import svg
 from loadtest.embedded import resident_mb
 from loadtest.open_loop import Answered, Ask, Phase, Reply, arrivals, closed_loop, offer, quantile
 from loadtest.questions import Questions
 from loadtest.serving import service
 from loadtest.targets import CUT_SHORT, FULL, REFUSED, SMALLER, Target
+from service.evaluation import plots
 
 LOADS = (1, 2, 5, 10)
 PROBE_TIMES = 3
@@ -67,8 +67,8 @@ async def main() -> None:
         target.close()
     if options.svg:
         points = [(float(load.factor), load.rate(FULL)) for load in loads]
-        axes = svg.Axes("Full answers a second over offered load", "times what can be done", "a second")
-        options.svg.write_text(svg.lines(axes, {"full": points}))
+        axes = plots.Axes("Full answers a second over offered load", "times what can be done", "a second")
+        options.svg.write_text(plots.lines(axes, {"full": points}))
 
 
 async def _measured(target: Target, pid: int, options: argparse.Namespace) -> list[Load]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from service.corpus.beir import Qrels
 from service.evaluation import plots
 from service.evaluation.comparison import COLUMNS, Measurements, Row, cells
 from service.evaluation.evaluate import Measured
+from service.evaluation.html import document
 from service.evaluation.plots import Axes, Points
 
-_STYLE = (
-    "body{font:14px sans-serif;margin:2em;max-width:1400px}table{border-collapse:collapse}"
-    "td,th{padding:2px 8px;border-bottom:1px solid #ddd;text-align:right}dt{font-weight:bold}svg{margin:8px}"
-)
 _LEGEND = (
     "Differences are in nDCG@10 to the first strategy, over the same queries: mean, 95% interval of 10,000 paired "
     "bootstrap samples, and the p-value corrected for the number of comparisons (Holm). Prompts, rounds and tokens are "
@@ -36,22 +32,12 @@ def page(
     relevant: Qrels,
 ) -> str:
     """The whole page; ``relevant`` holds the grades of those documents that count as relevant."""
-    conditions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     cost = {row.name: [(row.tokens, row.ndcg_at_10)] for row in rows}
     first_stage, *ranked = rows
     drawn = [curves(anytime), plots.dots(Axes("Quality against cost", "tokens of prompts a query", "nDCG@10"), cost)]
     drawn += [_gains(row, first_stage) for row in ranked]
     drawn += [_shifts(name, measured, relevant) for name, measured in measurements.items()]
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-        f"<h1>{escape(title)}</h1><dl>{conditions}</dl><p>{_LEGEND}</p>{_table(rows)}{''.join(drawn)}</html>\n"
-    )
-
-
-def _table(rows: Sequence[Row]) -> str:
-    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(row))}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return document(title, facts, _LEGEND, COLUMNS, [cells(row) for row in rows], "".join(drawn))
 
 
 def _gains(row: Row, first_stage: Row) -> str:

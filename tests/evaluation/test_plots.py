@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from service.evaluation.plots import Axes, bars, dots, steps
+from service.evaluation.plots import Axes, bars, dots, lines, stacked_bars, steps
 
 AXES = Axes("Title <1>", "across", "up")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -35,11 +35,36 @@ def test_gains_go_up_and_losses_down() -> None:
     assert loss[0].text == "q1: -0.500"
 
 
+def test_a_logarithmic_axis_has_powers_of_ten_and_leaves_out_what_has_no_logarithm() -> None:
+    svg = lines(Axes("", "across", "up", log=True), {"a": [(0, 0), (1, 2), (2, float("nan")), (3, 200)]})
+    texts = {text.text for text in elements(svg, "text")}
+    assert {"1", "10", "100", "1e+03"} <= texts
+    assert len(elements(svg, "polyline")[0].attrib["points"].split()) == 2
+
+
+def test_parts_of_a_bar_stand_on_each_other() -> None:
+    svg = stacked_bars(AXES, {"one": {"a": 1, "b": 3}, "two": {"b": 4}})
+    rectangles = [each for each in elements(svg, "rect") if len(each)]
+    below, above = rectangles[0].attrib, rectangles[1].attrib
+    assert float(above["y"]) + float(above["height"]) == pytest.approx(float(below["y"]), abs=0.11)
+    assert float(above["height"]) == pytest.approx(3 * float(below["height"]), abs=0.3)
+
+
 def test_titles_and_names_are_text_and_never_markup() -> None:
     texts = [text.text for text in elements(steps(AXES, {"<b>": [(0, 1)]}), "text")]
     assert {"Title <1>", "across", "up", "<b>"} <= set(texts)
 
 
-@pytest.mark.parametrize("svg", [steps(AXES, {}), dots(AXES, {"a": []}), bars(AXES, {}), dots(AXES, {"a": [(0, 0)]})])
+@pytest.mark.parametrize(
+    "svg",
+    [
+        steps(AXES, {}),
+        dots(AXES, {"a": []}),
+        bars(AXES, {}),
+        dots(AXES, {"a": [(0, 0)]}),
+        lines(AXES, {}),
+        stacked_bars(AXES, {}),
+    ],
+)
 def test_a_plot_of_nothing_is_a_plot(svg: str) -> None:
     assert elements(svg, "path")
