@@ -48,7 +48,8 @@ class StageFinished:
 class RankingFinished:
     """A list was ranked, or left in its first-stage order for the reason given.
 
-    ``entropies`` has one value for each prompt, see ``service.ranking.certainty``; none where it cannot be told.
+    ``entropies`` has one value for each prompt, see ``service.ranking.certainty``; none where it cannot be told, or
+    where several profiles ranked.
     """
 
     profile: str

@@ -130,8 +130,7 @@ class LocalFirstStage:
         """
         started = time.perf_counter()
         patience = self._options.hybrid_embed_timeout
-        with span("embed"):
-            vector, degraded = await query_vector(self._embedder, query, mode, deadline, patience)
+        vector, degraded = await query_vector(self._embedder, query, mode, deadline, patience)
         embedded = time.perf_counter()
 
         question = _Question(query, vector, mode, count)

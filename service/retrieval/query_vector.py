@@ -5,6 +5,7 @@ from __future__ import annotations
 from service.deadline import Deadline
 from service.domain import DegradedReason, RetrievalMode
 from service.errors import DeadlineExceeded, EmbedderError
+from service.observability.spans import span
 from service.retrieval.embedding.embedder import Embedder, Vectors
 
 
@@ -22,10 +23,16 @@ async def query_vector(
     if mode is RetrievalMode.LEXICAL:
         return None, None
     if mode is RetrievalMode.DENSE:
-        return (await embedder.embed_queries([query], deadline))[0], None
+        return await _embedded(embedder, query, deadline), None
     patience = Deadline.after(min(hybrid_timeout, deadline.remaining / 2))
     try:
-        return (await embedder.embed_queries([query], patience))[0], None
+        return await _embedded(embedder, query, patience), None
     except (EmbedderError, DeadlineExceeded):
         deadline.check("retrieval")
         return None, DegradedReason.EMBEDDER
+
+
+async def _embedded(embedder: Embedder, query: str, deadline: Deadline) -> Vectors:
+    with span("embed"):
+        vector: Vectors = (await embedder.embed_queries([query], deadline))[0]
+        return vector

@@ -11,6 +11,7 @@ from pymilvus import AnnSearchRequest, AsyncMilvusClient, RRFRanker
 
 from service.deadline import Deadline
 from service.domain import Candidate, PassageTokens, RetrievalMode, Retrieved
+from service.observability.spans import span
 from service.retrieval.embedding.embedder import Embedder, Vectors
 from service.retrieval.fusion import RRF_K
 from service.retrieval.local_first_stage import FUSION_DEPTH
@@ -65,7 +66,8 @@ class MilvusFirstStage:
         vector, degraded = await query_vector(self._embedder, query, mode, deadline, self._hybrid_embed_timeout)
         embedded = time.perf_counter()
 
-        hits = await self._search(query, vector, mode, count, deadline)
+        with span("retrieve", index=self.name, mode=mode.value, count=count):
+            hits = await self._search(query, vector, mode, count, deadline)
         candidates = tuple(self._candidate(rank, hit) for rank, hit in enumerate(hits, start=1))
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
         return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded)
