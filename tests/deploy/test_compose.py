@@ -68,6 +68,11 @@ def test_a_target_that_is_built_is_there(name: str) -> None:
         assert re.search(rf"^FROM .* AS {target}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", ["vllm-gpu", "vllm-cpu"])
+def test_a_model_server_has_the_shared_memory_that_vllm_asks_for(name: str) -> None:
+    assert SERVICES[name]["shm_size"] == "4gb"
+
+
 @pytest.mark.parametrize("file", CHOICES)
 def test_a_choice_starts_one_model_server_and_a_gateway_that_fits_it(
     file: str, monkeypatch: pytest.MonkeyPatch
