@@ -15,8 +15,8 @@ from itertools import cycle, islice
 
 from service.corpus.stdlib_docs import StdlibDocs
 from service.deadline import Deadline
-from service.retrieval.builder import passage_text
 from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.embedder import passage_text
 
 WORDS = 60
 BATCH = 1024

@@ -62,6 +62,7 @@ from service.reranking import Reranking
 from service.retrieval.embedding.builtin import StaticEmbedder
 from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
+from service.retrieval.feedback import Feedback
 from service.retrieval.index_catalogue import IndexCatalogue
 from service.retrieval.live_index import LiveIndex
 from service.retrieval.local_first_stage import Options
@@ -133,6 +134,7 @@ def compose(settings: Settings) -> House:
         default_index=_default_index(settings, list(indexes.live)),
         default_profile=settings.ranking.profile,
         reranking=_reranking(settings, observers),
+        feedback=Feedback(embedder),
         observer=observers,
         answers=answers,
     )

@@ -62,11 +62,13 @@ class DegradedReason(StrEnum):
 
 
 class DegradedStep(StrEnum):
-    """What was done instead of the plan that was asked for, chosen before anything was read."""
+    """What was done instead of what was asked for."""
 
     FEWER_CANDIDATES = "fewer_candidates"
     SINGLE_WINDOW = "single_window"
     FIRST_STAGE = "first_stage"
+    NO_FEEDBACK = "no_feedback"
+    """The second search that relevance feedback stands for was left out."""
 
 
 class CachePolicy(StrEnum):
@@ -116,12 +118,16 @@ class PassageTokens:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A document as the first stage proposed it: ``rank`` from 1, ``score`` on the first stage's own scale."""
+    """A document as the first stage proposed it: ``rank`` from 1, ``score`` on the first stage's own scale.
+
+    One ``from_feedback`` was found by a request's second search alone, which its rank and score are of.
+    """
 
     document: Document
     rank: int
     score: float
     tokens: PassageTokens | None = None
+    from_feedback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +228,8 @@ class RerankOptions:
 class SearchRequest:
     """A query to answer from an index. ``timeout_ms`` covers the whole request; ``tenant`` is who asks, where told.
 
-    A higher ``priority`` is ranked first when not all can be at once.
+    A higher ``priority`` is ranked first when not all can be at once. With ``feedback``, what the reranker liked moves
+    the query's vector, and the index is searched again.
     """
 
     query: str
@@ -232,6 +239,7 @@ class SearchRequest:
     candidates: int = 100
     mode: RetrievalMode = RetrievalMode.HYBRID
     rerank: RerankOptions = RerankOptions()
+    feedback: bool = False
     strict: bool = False
     tenant: str | None = None
     cache: CachePolicy = CachePolicy.USE

@@ -10,8 +10,8 @@ unless the caller asked to be ``strict``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from service.cache.answers import AnswerCache, Made, Question
 from service.cache.keys import rerank_key, search_key
@@ -20,6 +20,7 @@ from service.domain import (
     Answer,
     Candidate,
     DegradedReason,
+    DegradedStep,
     Ranking,
     RerankRequest,
     Result,
@@ -27,14 +28,16 @@ from service.domain import (
     SearchRequest,
     Timings,
 )
-from service.errors import EmbedderError, NotFound, OnepassError
+from service.errors import DeadlineExceeded, EmbedderError, NotFound, OnepassError, Overloaded
 from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
 from service.observability.spans import annotate, span
 from service.ranking.auto import AUTO
 from service.ranking.certainty import entropies
 from service.ranking.composed import composed
+from service.ranking.continuing import continued
 from service.ranking.ranker import ListRanker, Outcome, Ranker, unranked
 from service.reranking import Reranking
+from service.retrieval.feedback import Feedback, joined
 from service.retrieval.first_stage import FirstStage
 
 
@@ -49,6 +52,7 @@ class Pipeline:
         default_index: str | None,
         default_profile: str,
         reranking: Reranking,
+        feedback: Feedback,
         observer: Observer,
         answers: AnswerCache,
     ) -> None:
@@ -57,6 +61,7 @@ class Pipeline:
         self.default_index = default_index
         self.default_profile = default_profile
         self._reranking = reranking
+        self._feedback = feedback
         self._observer = observer
         self._answers = answers
 
@@ -87,16 +92,19 @@ class Pipeline:
             self._reranking.refuse_early(request, ranker, until)
             found = await first_stage.retrieve(request.query, request.candidates, request.mode, until)
             embed_error = self._note_retrieval(found)
-            ranking, rank_ms, error = await self._rank(request, ranker, found.candidates, request.top_k, until)
+            ranked = await self._rank(request, ranker, found.candidates, request.top_k, until)
+            if request.feedback and ranked.error is None and found.degraded is None:
+                found, ranked = await self._with_feedback(request, first_stage, ranker, found, ranked, until)
+            self._note_degraded(ranked)
             answer = Answer(
-                results=_results(found.candidates, ranking, request.top_k),
+                results=_results(found.candidates, ranked.ranking, request.top_k),
                 candidates=found.candidates,
-                ranking=_marked(ranking, found.degraded),
-                timings=Timings(found.embed_ms, found.retrieve_ms, rank_ms, 0.0),
+                ranking=_marked(ranked.ranking, found.degraded),
+                timings=Timings(found.embed_ms, found.retrieve_ms, ranked.ms, 0.0),
                 index=first_stage.name,
                 index_version=found.version,
             )
-            return Made(answer, error or embed_error, lasting=found.version == version)
+            return Made(answer, ranked.error or embed_error, lasting=found.version == version)
 
         made = await self._answers.answer(Question(key, request.cache, deadline), make)
         return _finished(made, started, strict=request.strict)
@@ -119,9 +127,11 @@ class Pipeline:
         key = rerank_key(request, _identity(ranker, request))
 
         async def make(until: Deadline) -> Made:
-            ranking, rank_ms, error = await self._rank(request, ranker, candidates, top_n, until)
-            timings = Timings(0.0, 0.0, rank_ms, 0.0)
-            return Made(Answer(_results(candidates, ranking, top_n), candidates, ranking, timings), error)
+            ranked = await self._rank(request, ranker, candidates, top_n, until)
+            self._note_degraded(ranked)
+            timings = Timings(0.0, 0.0, ranked.ms, 0.0)
+            results = _results(candidates, ranked.ranking, top_n)
+            return Made(Answer(results, candidates, ranked.ranking, timings), ranked.error)
 
         made = await self._answers.answer(Question(key, request.cache, deadline, given=candidates), make)
         return _finished(made, started, strict=request.strict)
@@ -133,16 +143,64 @@ class Pipeline:
         candidates: tuple[Candidate, ...],
         top_k: int,
         deadline: Deadline,
-    ) -> tuple[Ranking, float, OnepassError | None]:
-        """The ranking, the milliseconds it took, and the error that stopped it where it is degraded."""
+    ) -> _Ranked:
         if not request.rerank.enabled:
-            return unranked(len(candidates)), 0.0, None
+            return _Ranked(unranked(len(candidates)), 0.0)
         started = time.monotonic()
         with span("rank", profile=ranker.profile.name, candidates=len(candidates)):
             outcome = await self._reranking.rank(request, ranker, candidates, top_k, deadline)
             rank_ms = _ms_since(started)
             self._note_ranking(outcome, ranker, rank_ms)
-        return outcome.ranking, rank_ms, outcome.error
+        return _Ranked(outcome.ranking, rank_ms, outcome.error)
+
+    async def _with_feedback(
+        self,
+        request: SearchRequest,
+        first_stage: FirstStage,
+        ranker: ListRanker,
+        found: Retrieved,
+        ranked: _Ranked,
+        deadline: Deadline,
+    ) -> tuple[Retrieved, _Ranked]:
+        """Both after a second search with a vector moved toward what was liked, and a ranking of what that found.
+
+        They stay as they are, marked, where the time left does not suffice or the second search cannot be ranked in
+        full; and unmarked where it finds nothing new.
+        """
+        try:
+            again = await self._second_search(request, first_stage, found, ranked.ranking, deadline)
+            both = joined(found, again)
+            shown = _shown(both, again, ranked.ranking.order[: request.top_k])
+            if len(both.candidates) == len(found.candidates):
+                return both, ranked
+            candidates = tuple(both.candidates[position] for position in shown)
+            second = await self._rank(replace(request, strict=True), ranker, candidates, request.top_k, deadline)
+        except (DeadlineExceeded, EmbedderError, Overloaded) as error:
+            reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
+            return found, ranked.without_feedback(reason, error)
+        took = ranked.ms + second.ms
+        if second.ranking.degraded is not None:
+            return found, replace(ranked, ms=took).without_feedback(second.ranking.degraded, second.error)
+        return both, _Ranked(continued(ranked.ranking, second.ranking, shown), took)
+
+    async def _second_search(
+        self, request: SearchRequest, first_stage: FirstStage, found: Retrieved, ranking: Ranking, deadline: Deadline
+    ) -> Retrieved:
+        """What is found with the moved vector, which is no more than before where the index was replaced meanwhile.
+
+        Raises:
+            DeadlineExceeded: it would take longer than there is time, or it did.
+            EmbedderError: the encoder failed.
+        """
+        deadline.sooner((found.embed_ms + found.retrieve_ms) / 1000).check("a second search")
+        started = time.monotonic()
+        with span("feedback"):
+            vector = await self._feedback.vector(request.query, found.candidates, ranking, deadline)
+            embed_ms = _ms_since(started)
+            again = await first_stage.retrieve(request.query, request.candidates, request.mode, deadline, vector=vector)
+        self._observer.observe(StageFinished("embed", embed_ms / 1000))
+        self._observer.observe(StageFinished("retrieve", again.retrieve_ms / 1000))
+        return replace(again if again.version == found.version else found, embed_ms=embed_ms)
 
     def _first_stage(self, name: str | None) -> FirstStage:
         wanted = name or self.default_index
@@ -193,8 +251,40 @@ class Pipeline:
                 entropies=entropies(readings, ranker.profile.reading),
             )
         )
+
+    def _note_degraded(self, ranked: _Ranked) -> None:
+        ranking = ranked.ranking
         if ranking.degraded is not None:
-            self._observer.observe(Degraded(ranking.degraded, str(outcome.error), ranking.degraded_step))
+            self._observer.observe(Degraded(ranking.degraded, str(ranked.error), ranking.degraded_step))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A ranking, the milliseconds it took, and the error that stopped it where it is degraded."""
+
+    ranking: Ranking
+    ms: float
+    error: OnepassError | None = None
+
+    def without_feedback(self, reason: DegradedReason, error: OnepassError | None) -> _Ranked:
+        """The same, marked for want of the second search that was asked for."""
+        marked = replace(self.ranking, degraded=reason, degraded_step=DegradedStep.NO_FEEDBACK)
+        return _Ranked(marked, self.ms, error)
+
+
+_REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
+    (DeadlineExceeded, DegradedReason.DEADLINE),
+    (EmbedderError, DegradedReason.EMBEDDER),
+    (Overloaded, DegradedReason.OVERLOADED),
+)
+"""Why there was no second search, by the error."""
+
+
+def _shown(both: Retrieved, again: Retrieved, best: Sequence[int]) -> tuple[int, ...]:
+    """Positions in ``both`` of those to rank after a second search: the ``best``, and what is new, as it has them."""
+    ranks = {candidate.document.id: candidate.rank for candidate in again.candidates}
+    new = (position for position, candidate in enumerate(both.candidates) if candidate.from_feedback)
+    return tuple(sorted([*best, *new], key=lambda position: ranks.get(both.candidates[position].document.id, 0)))
 
 
 def _identity(ranker: ListRanker, request: SearchRequest | RerankRequest) -> str:

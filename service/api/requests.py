@@ -38,14 +38,20 @@ def search_request(
     check_query(body.query, limits)
     _check_size("top_k", body.top_k, limits.candidates)
     _check_size("candidates", body.candidates, limits.candidates)
+    mode = body.mode or default_mode
+    if body.feedback and not (body.rerank.enabled and mode is not RetrievalMode.LEXICAL):
+        raise InvalidInput(
+            "there is no feedback without reranking, and no vector in a lexical search", field="feedback"
+        )
     return SearchRequest(
         query=body.query,
         timeout_ms=_timeout(body.timeout_ms, limits),
         index=body.index,
         top_k=body.top_k,
         candidates=max(body.candidates, body.top_k),
-        mode=body.mode or default_mode,
+        mode=mode,
         rerank=_options(body.rerank),
+        feedback=body.feedback,
         strict=body.strict,
         tenant=tenant,
         cache=cache,

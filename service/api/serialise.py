@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api.schemas import native
-from service.domain import Answer, Document, Timings
+from service.domain import Answer, Candidate, Document, Timings
 
 
 def search_answer(answer: Answer, body: native.SearchBody, request_id: str) -> native.SearchAnswer:
@@ -18,7 +18,7 @@ def search_answer(answer: Answer, body: native.SearchBody, request_id: str) -> n
                 id=result.candidate.document.id,
                 rank=result.rank,
                 score=result.score,
-                first_stage=native.FirstStageBody(rank=result.candidate.rank, score=result.candidate.score),
+                first_stage=_first_stage(result.candidate),
                 document=_document(result.candidate.document) if body.return_documents else None,
             )
             for result in answer.results
@@ -48,6 +48,10 @@ def rerank_answer(answer: Answer, body: native.RerankBody, request_id: str) -> n
         timings_ms=_timings(answer.timings),
         cache=answer.cache,
     )
+
+
+def _first_stage(candidate: Candidate) -> native.FirstStageBody:
+    return native.FirstStageBody(rank=candidate.rank, score=candidate.score, feedback=candidate.from_feedback)
 
 
 def _document(document: Document) -> native.DocumentAnswer:

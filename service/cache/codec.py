@@ -104,11 +104,13 @@ def _order(order: list[int], count: int) -> tuple[int, ...]:
 
 def _packed(candidate: Candidate) -> list[Any]:
     document = candidate.document
-    return [document.id, document.title, document.text, document.metadata, candidate.rank, candidate.score]
+    place = candidate.rank, candidate.score, candidate.from_feedback
+    return [document.id, document.title, document.text, document.metadata, *place]
 
 
-def _candidate(name: str, title: str, text: str, metadata: dict[str, Any], rank: int, score: float) -> Candidate:
-    return Candidate(Document(name, text, title, metadata), rank, score)
+def _candidate(name: str, title: str, text: str, metadata: dict[str, Any], *place: Any) -> Candidate:
+    rank, score, from_feedback = place
+    return Candidate(Document(name, text, title, metadata), rank, score, from_feedback=from_feedback)
 
 
 def _checksum(key: str, packed: bytes) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from service.domain import Document, RerankRequest, SearchRequest
 
-SCHEMA = 3
+SCHEMA = 4
 """Counts the versions of keys and values: what another version wrote is never read."""
 
 
@@ -27,7 +27,7 @@ def search_key(request: SearchRequest, index: str, version: str, ranker: str) ->
         version,
         ranker,
         request.query,
-        [request.top_k, request.candidates, request.mode],
+        [request.top_k, request.candidates, request.mode, request.feedback],
         asdict(request.rerank),
     )
 

@@ -29,7 +29,8 @@ from service.corpus.beir import BeirFolder
 from service.corpus.candidate_lists import given_lists
 from service.corpus.stdlib_docs import StdlibDocs
 from service.demo import JUDGED
-from service.domain import RerankOptions
+from service.domain import RerankOptions, RetrievalMode
+from service.errors import InvalidInput
 from service.evaluation.evaluate import Conditions
 from service.evaluation.findings import Findings
 from service.evaluation.page import curves
@@ -62,6 +63,9 @@ def evaluate(
     top_k: TopK = 10,
     strategy: Strategy = None,
     profile: Profile = None,
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="Search again with a vector moved toward what the reranker liked.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many judged queries.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Queries under way at once.")] = 1,
     relevant_from: Annotated[int, typer.Option(min=1, help="Lowest grade that MRR and recall call relevant.")] = 1,
@@ -91,13 +95,17 @@ def evaluate(
         mode=mode or settings.indexes.mode,
         candidates=candidates,
         top_k=top_k,
+        feedback=feedback,
         timeout_ms=timeout_ms,
         concurrency=concurrency,
     )
     conditions = {name: replace(asked, rerank=options) for name, options in ways.items()}
+    is_given = given or run is not None
+    if feedback and (is_given or asked.mode is RetrievalMode.LEXICAL):
+        raise InvalidInput("feedback moves a vector: it needs a search that is not lexical", field="feedback")
     judged = BeirFolder(JUDGED if folder == DEMO else Path(folder))
     judgements, sample = judged.qrels(qrels), Sample(limit, seed)
-    if given or run is not None:
+    if is_given:
         lists = sample.of(one for one in given_lists(judged, run) if one.query_id in judgements)
         found = asyncio.run(rerank_lists(settings, lists, conditions))
     else:
@@ -106,7 +114,7 @@ def evaluate(
         found = asyncio.run(search_queries(settings, queries, corpus, conditions))
 
     first_stage = run or ("given lists" if given else f"{asked.mode} first stage")
-    findings = Findings(judged.name, first_stage, found, judgements, relevant_from, given=given or run is not None)
+    findings = Findings(judged.name, first_stage, found, judgements, relevant_from, given=is_given)
     if compare is None:
         OUT.print(_side_by_side(settings, findings))
     else:  # a narrow terminal breaks its lines, which is better than to cut the figures

@@ -22,6 +22,8 @@ from service.evaluation.curve import MakePlan
 from service.evaluation.evaluate import Conditions, Measured, Progress, evaluate_rerank, evaluate_search
 from service.evaluation.findings import Found
 from service.pipeline import Pipeline
+from service.ranking.ranker import Ranker
+from service.ranking.strategies.plan import Plan
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -83,11 +85,14 @@ async def _found(pipeline: Pipeline, ways: Mapping[str, Conditions], count: int,
     plans: dict[str, MakePlan] = {}
     for name, way in ways.items():
         ranker = pipeline.rankers[way.rerank.profile or pipeline.default_profile]
-        strategy = way.rerank.strategy or ranker.strategy
-        plans[name] = partial(ranker.plan, strategy=strategy, top_k=way.top_k)
+        plans[name] = partial(_plan, ranker, way.top_k)
         with progress(name, "queries", count) as shown:
             measurements[name] = await measure(pipeline, way, shown)
     return Found(measurements, plans)
+
+
+def _plan(ranker: Ranker, top_k: int, count: int, strategy: str) -> Plan:
+    return ranker.plan(count, strategy=strategy, top_k=top_k)
 
 
 def _in_directory(settings: Settings, directory: str) -> Settings:

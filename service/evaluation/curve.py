@@ -18,8 +18,8 @@ from service.evaluation.runs import RankedList, ranked_list
 from service.ranking.strategies.plan import Order, Plan
 from service.ranking.strategies.simulation import simulate
 
-MakePlan = Callable[[int], Plan]
-"""The plan that a strategy makes for so many candidates."""
+MakePlan = Callable[[int, str], Plan]
+"""The plan for so many candidates that a strategy of that name makes."""
 
 Stops = list[tuple[int, Order]]
 """The best order known after each round, with the prompts spent by then: first none, with the first stage's order."""
@@ -36,10 +36,11 @@ def stops(plan: Plan, ranking: Ranking) -> Stops:
 def anytime(measured: Sequence[Measured], plan: MakePlan, qrels: Qrels) -> list[tuple[float, float]]:
     """Mean nDCG@10 when every query stops at so many prompts, for each number at which something changes.
 
-    Queries whose ranking was degraded are left out; there is no curve where all of them were.
+    Queries whose ranking was degraded are left out; there is no curve where all of them were. What follows a second
+    search is not drawn.
     """
     whole = [one for one in measured if not one.degraded and one.query_id in qrels]
-    found = {one.query_id: stops(plan(len(one.ranking.order)), one.ranking) for one in whole}
+    found = {one.query_id: stops(plan(len(one.first_stage), one.ranking.strategy or ""), one.ranking) for one in whole}
     judged = {query_id: qrels[query_id] for query_id in found}
     budgets = sorted({spent for each in found.values() for spent, _ in each})
     return [

@@ -45,6 +45,7 @@ class Conditions:
     candidates: int = 100
     top_k: int = 10
     rerank: RerankOptions = field(default_factory=RerankOptions)
+    feedback: bool = False
     timeout_ms: float = 60_000.0
     concurrency: int = 1
 
@@ -105,6 +106,7 @@ def _search_request(query: str, conditions: Conditions) -> SearchRequest:
         candidates=conditions.candidates,
         mode=conditions.mode,
         rerank=conditions.rerank,
+        feedback=conditions.feedback,
         cache=CachePolicy.AVOID,
     )
 
@@ -121,12 +123,15 @@ def _rerank_request(query: str, given: Sequence[Candidate], conditions: Conditio
 
 
 def _measured(query_id: str, answer: Answer, first_stage: Sequence[Candidate]) -> Measured:
-    """Both orders over all candidates: the ranking is complete even where the answer shows only its best."""
+    """Both orders over all candidates: the ranking is complete even where the answer shows only its best.
+
+    What only a second search found was not the first stage's.
+    """
     ids = [candidate.document.id for candidate in first_stage]
     ranking, timings = answer.ranking, answer.timings
     return Measured(
         query_id=query_id,
-        first_stage=ranked_list(zip(ids, (candidate.score for candidate in first_stage), strict=True)),
+        first_stage=ranked_list((each.document.id, each.score) for each in first_stage if not each.from_feedback),
         reranked=ranked_list(zip((ids[position] for position in ranking.order), ranking.scores, strict=True)),
         first_stage_ms=timings.embed + timings.retrieve,
         total_ms=timings.total,

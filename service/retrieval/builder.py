@@ -20,7 +20,7 @@ from service.domain import Document, PassageTokens, TokenIds
 from service.errors import EmbedderError, InvalidInput
 from service.retrieval import faiss_index, index_store
 from service.retrieval.document_store import DocumentWriter, cleaned
-from service.retrieval.embedding.embedder import Embedder, Vectors
+from service.retrieval.embedding.embedder import Embedder, Vectors, passage_text
 from service.retrieval.manifest import Manifest
 
 Progress = Callable[[int, int | None], None]
@@ -78,11 +78,6 @@ class Recipe:
         if vectors.shape != (len(documents), embedder.dimension) or not np.isfinite(vectors).all():
             raise EmbedderError(f"{embedder.id} gave vectors of shape {vectors.shape}, or values that are not finite")
         return vectors
-
-
-def passage_text(document: Document) -> str:
-    """What the embedder reads of a document."""
-    return f"{document.title} {document.text}".strip()
 
 
 async def build_index(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from service.deadline import Deadline
 from service.domain import RetrievalMode, Retrieved
+from service.retrieval.embedding.embedder import Vectors
 from service.retrieval.manifest import Manifest
 
 
@@ -20,8 +21,12 @@ class FirstStage(Protocol):
     def version(self) -> str:
         """Changes whenever the same query could find something else."""
 
-    async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
+    async def retrieve(
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+    ) -> Retrieved:
         """At most ``count`` candidates, best first, with texts and metadata.
+
+        ``vector``, shape [dimension], takes the place of the query's own, which is then not embedded.
 
         Raises:
             DeadlineExceeded: the deadline came first.

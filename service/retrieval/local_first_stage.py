@@ -123,14 +123,18 @@ class LocalFirstStage:
         """What the index says about itself."""
         return self._manifest
 
-    async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
+    async def retrieve(
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+    ) -> Retrieved:
         """At most ``count`` candidates, best first; see ``FirstStage``.
 
         Scores are inner products (dense), BM25 (lexical) or sums of reciprocal ranks (hybrid).
         """
         started = time.perf_counter()
-        patience = self._options.hybrid_embed_timeout
-        vector, degraded = await query_vector(self._embedder, query, mode, deadline, patience)
+        degraded = None
+        if vector is None:
+            patience = self._options.hybrid_embed_timeout
+            vector, degraded = await query_vector(self._embedder, query, mode, deadline, patience)
         embedded = time.perf_counter()
 
         question = _Question(query, vector, mode, count)

@@ -143,3 +143,14 @@ def test_a_strange_request_id_is_replaced(service: httpx.Client) -> None:
     response = service.get("/livez", headers={"X-Request-Id": "a b"})
 
     assert response.headers["x-request-id"] != "a b"
+
+
+def test_feedback_searches_again_and_marks_what_only_that_found(service: httpx.Client) -> None:
+    before = search(service, top_k=20, candidates=20)
+    answer = search(service, top_k=20, candidates=20, feedback=True, timeout_ms=60_000)
+
+    known = {result["id"] for result in before["results"]}
+    for result in answer["results"]:
+        assert result["first_stage"]["feedback"] == (result["id"] not in known)
+    assert answer["rerank"]["rounds"] > before["rerank"]["rounds"]
+    assert answer["rerank"]["degraded"] is False

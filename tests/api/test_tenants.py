@@ -20,6 +20,8 @@ from service.pipeline import Pipeline
 from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
+from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.feedback import Feedback
 from service.settings import EngineKind, Settings
 from tests.reranking import unbounded
 from tests.serving import serving
@@ -91,6 +93,7 @@ async def test_the_engine_is_told_whose_prompts_they_are(tenant: str | None) -> 
         default_index=None,
         default_profile="mini",
         reranking=unbounded(),
+        feedback=Feedback(StaticEmbedder()),
         observer=observer,
         answers=AnswerCache(None, Lifetimes(60), observer),
     )

@@ -35,6 +35,8 @@ from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.reranking import Reranking
+from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.feedback import Feedback
 from service.settings import LimitSettings, Overflow
 from tests.admission.clock import measured
 from tests.serving import listening
@@ -113,6 +115,7 @@ async def service(free: int = 1000, most: int = 10) -> AsyncIterator[Service]:
         default_index=None,
         default_profile="mini",
         reranking=Reranking(admission, overflow=Overflow.FIRST_STAGE, ladder=False),
+        feedback=Feedback(StaticEmbedder()),
         observer=heard,
         answers=AnswerCache(MemoryStore(1_000_000), Lifetimes(60), heard),
     )

@@ -29,7 +29,12 @@ KEY = "5" * 64
 def answer(number: int = 0, degraded: DegradedReason | None = None) -> Answer:
     """An answer whose model's name tells which one it is."""
     candidates = tuple(
-        Candidate(Document(f"d{n}", f"täxt {n}\0", f"title {n}", {"page": n, "tags": ["x"]}), n + 1, 1 / (n + 1))
+        Candidate(
+            Document(f"d{n}", f"täxt {n}\0", f"title {n}", {"page": n, "tags": ["x"]}),
+            n + 1,
+            1 / (n + 1),
+            from_feedback=n == 2,
+        )
         for n in range(3)
     )
     order, scores = (2, 0, 1), (0.9, 0.5, 0.1)

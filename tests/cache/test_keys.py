@@ -26,6 +26,7 @@ def of(request: SearchRequest, index: str = "shelf", version: str = "v1", ranker
         of(replace(SEARCH, top_k=9)),
         of(replace(SEARCH, candidates=99)),
         of(replace(SEARCH, mode=RetrievalMode.DENSE)),
+        of(replace(SEARCH, feedback=True)),
         of(replace(SEARCH, rerank=RerankOptions(strategy="single"))),
         of(replace(SEARCH, rerank=RerankOptions(enabled=False))),
         of(replace(SEARCH, rerank=RerankOptions(parameters=Parameters(window=5)))),

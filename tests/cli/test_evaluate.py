@@ -63,6 +63,7 @@ def test_a_reranking_that_ran_out_of_time_is_told(cli: Cli, beir: Path) -> None:
         (["--qrels", "dev"], "there is: test.tsv"),
         (["--run", "unheard-of"], "there is: odd_top2.tsv"),
         (["--index", "unheard-of"], "the default index unheard-of is not in"),
+        (["--feedback", "--mode", "lexical"], "it needs a search that is not lexical"),
         (["--strategy", "unheard-of"], "no strategy of that name"),
     ],
 )
@@ -101,3 +102,9 @@ def test_a_seed_draws_the_queries(cli: Cli, beir: Path, tmp_path: Path) -> None:
         cli("evaluate", beir, "--limit", "1", "--seed", seed, "--run-out", tmp_path / seed)
     drawn = {(tmp_path / seed / "reranked.run").read_text().split()[0] for seed in "123456"}
     assert drawn == {"q1", "q2"}
+
+
+def test_recall_is_told_before_and_after_a_second_search(cli: Cli, beir: Path) -> None:
+    output = cli("evaluate", beir, "--feedback", "--candidates", "1", "--mode", "dense").output
+    before, after, _ = row(output, "recall@100")
+    assert float(after) >= float(before)

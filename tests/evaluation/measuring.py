@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from service.corpus.beir import Qrels
 from service.domain import DegradedReason, Ranking, Window, WindowReading
@@ -21,7 +20,7 @@ QRELS: Qrels = {"q1": {"d9": 2, "d4": 1}, "q2": {"d0": 1}}
 
 def plan_of(strategy: str) -> MakePlan:
     """How a strategy plans."""
-    return partial(find(strategy), options=OPTIONS)
+    return lambda count, _: find(strategy)(count, OPTIONS)
 
 
 def measured(strategy: str, query_id: str, *, degraded: bool = False) -> Measured:
@@ -31,7 +30,7 @@ def measured(strategy: str, query_id: str, *, degraded: bool = False) -> Measure
     def compare(window: Window) -> Sequence[float]:
         return [float(grades[position]) for position in window]
 
-    run = simulate(plan_of(strategy)(COUNT), compare)
+    run = simulate(plan_of(strategy)(COUNT, strategy), compare)
     ranking = Ranking(
         order=run.order,
         scores=tuple((COUNT - rank) / (COUNT + 1) for rank in range(COUNT)),

@@ -11,7 +11,7 @@ from tests.evaluation.measuring import COUNT, QRELS, measured, plan_of
 @pytest.mark.parametrize("strategy", ["single", "sliding", "top_down", "tournament", "setwise", "pairwise"])
 def test_a_strategy_goes_from_the_first_stages_order_to_its_own(strategy: str) -> None:
     one = measured(strategy, "q1")
-    found = stops(plan_of(strategy)(COUNT), one.ranking)
+    found = stops(plan_of(strategy)(COUNT, strategy), one.ranking)
     assert found[0] == (0, tuple(range(COUNT)))
     assert found[-1] == (one.ranking.prompts, one.ranking.order)
     assert len(found) == one.ranking.rounds + 1

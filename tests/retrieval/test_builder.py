@@ -9,8 +9,8 @@ import pytest
 from service.deadline import Deadline
 from service.domain import Document
 from service.errors import ConfigurationError, EmbedderError, IndexMissing, InvalidInput
-from service.retrieval.builder import build_index, passage_text
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.builder import build_index
+from service.retrieval.embedding.embedder import Vectors, passage_text
 from service.retrieval.index_store import current_version
 from service.retrieval.inspection import inspect_index
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder

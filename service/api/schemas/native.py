@@ -138,6 +138,9 @@ class SearchBody(Body):
     candidates: Count = Field(100, description="passages taken from the first stage and reranked")
     mode: RetrievalMode | None = Field(None, description="first stage: `dense`, `lexical` or `hybrid`")
     rerank: RerankOptionsBody = RerankOptionsBody()
+    feedback: bool = Field(
+        default=False, description="move the query's vector toward what the reranker liked, and search again"
+    )
     timeout_ms: Milliseconds | None = Field(None, description="time for the whole request; then the best order so far")
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
     priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
@@ -184,6 +187,7 @@ class FirstStageBody(BaseModel):
 
     rank: int
     score: float
+    feedback: bool = Field(description="it was found by the second search alone, which rank and score are of")
 
 
 class DocumentAnswer(BaseModel):

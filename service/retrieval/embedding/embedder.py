@@ -9,9 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.deadline import Deadline
+from service.domain import Document
 
 Vectors = NDArray[np.float32]
 """Unit-length embeddings, shape [texts, dimension]."""
+
+
+def passage_text(document: Document) -> str:
+    """What the embedder reads of a document."""
+    return f"{document.title} {document.text}".strip()
 
 
 class Embedder(Protocol):

@@ -57,13 +57,17 @@ class MilvusFirstStage:
         """What the index says about itself."""
         return self._manifest
 
-    async def retrieve(self, query: str, count: int, mode: RetrievalMode, deadline: Deadline) -> Retrieved:
+    async def retrieve(
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+    ) -> Retrieved:
         """At most ``count`` candidates, best first; see ``FirstStage``.
 
         Scores are Milvus's: inner products (dense), BM25 (lexical) or sums of reciprocal ranks (hybrid).
         """
         started = time.perf_counter()
-        vector, degraded = await query_vector(self._embedder, query, mode, deadline, self._hybrid_embed_timeout)
+        degraded = None
+        if vector is None:
+            vector, degraded = await query_vector(self._embedder, query, mode, deadline, self._hybrid_embed_timeout)
         embedded = time.perf_counter()
 
         with span("retrieve", index=self.name, mode=mode.value, count=count):
