@@ -155,12 +155,23 @@ class WindowReading:
 
 
 @dataclass(frozen=True, slots=True)
+class RelevantSpan:
+    """A part of a document that was ranked by itself, from ``start`` to ``end`` of its text in characters."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """An order over all candidates of a request.
 
     ``order`` holds every position of the candidate list exactly once, best first; ``scores`` is aligned with it,
     strictly decreasing and in [0, 1]. ``prompt_tokens`` is what the model read for it. ``parameters`` are those that
-    the strategy went by, in words and numbers; ``why`` says why it was chosen, where it was not asked for.
+    the strategy went by, in words and numbers; ``why`` says why it was chosen, where it was not asked for. ``spans``
+    are those of each candidate that were ranked, best first and aligned with ``order``; empty where long documents were
+    not cut.
     """
 
     order: tuple[int, ...]
@@ -176,6 +187,7 @@ class Ranking:
     readings: tuple[WindowReading, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     why: str | None = None
+    spans: tuple[tuple[RelevantSpan, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +227,7 @@ class RerankOptions:
     """How to rank: names are looked up by the pipeline, ``None`` means the configured default.
 
     ``passage_tokens`` is the most that is read of a passage where that is less than the profile's own budget.
+    ``chunks`` is the most chunks of a longer passage that are ranked; where it is not given, its beginning is.
     """
 
     enabled: bool = True
@@ -222,6 +235,7 @@ class RerankOptions:
     strategy: str | None = None
     passage_tokens: int | None = None
     parameters: Parameters = AS_USUAL
+    chunks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio.to_thread
 
 from service.cache.answers import AnswerCache, Made, Question
 from service.cache.keys import rerank_key, search_key
@@ -29,6 +32,7 @@ from service.domain import (
     Timings,
 )
 from service.errors import DeadlineExceeded, EmbedderError, NotFound, OnepassError, Overloaded
+from service.long_documents import LongDocuments
 from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
 from service.observability.spans import annotate, span
 from service.ranking.auto import AUTO
@@ -62,6 +66,7 @@ class Pipeline:
         self.default_profile = default_profile
         self._reranking = reranking
         self._feedback = feedback
+        self._long_documents = LongDocuments()
         self._observer = observer
         self._answers = answers
 
@@ -148,10 +153,29 @@ class Pipeline:
             return _Ranked(unranked(len(candidates)), 0.0)
         started = time.monotonic()
         with span("rank", profile=ranker.profile.name, candidates=len(candidates)):
-            outcome = await self._reranking.rank(request, ranker, candidates, top_k, deadline)
+            outcome = await self._rank_cut(request, ranker, candidates, top_k, deadline)
             rank_ms = _ms_since(started)
             self._note_ranking(outcome, ranker, rank_ms)
         return _Ranked(outcome.ranking, rank_ms, outcome.error)
+
+    async def _rank_cut(
+        self,
+        request: SearchRequest | RerankRequest,
+        ranker: ListRanker,
+        candidates: tuple[Candidate, ...],
+        top_k: int,
+        deadline: Deadline,
+    ) -> Outcome:
+        """The ranking of the candidates, by their best chunks where the request says so and there is time to cut."""
+        most, chunks = request.rerank.chunks, None
+        if most is not None:
+            cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most)
+            with anyio.move_on_after(deadline.remaining):
+                chunks = await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
+        if most is None or chunks is None:
+            return await self._reranking.rank(request, ranker, candidates, top_k, deadline)
+        outcome = await self._reranking.rank(request, ranker, chunks.candidates, top_k * most, deadline)
+        return replace(outcome, ranking=chunks.whole(outcome.ranking))
 
     async def _with_feedback(
         self,

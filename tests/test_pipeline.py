@@ -325,3 +325,38 @@ async def test_an_answer_with_feedback_is_kept_and_is_no_answer_without() -> Non
     assert kept.cache is CacheState.HIT
     assert [each.from_feedback for each in kept.candidates] == [each.from_feedback for each in made.candidates]
     assert (await pipe.search(search())).cache is CacheState.MISS
+
+
+LONG = "nothing to see here . " * 100
+
+
+def long_rerank(timeout_ms: float = 10_000, chunks: int | None = 2) -> RerankRequest:
+    documents = (Document("a", "wax"), Document("b", f"{LONG} query {LONG}"), Document("c", "query"))
+    return RerankRequest("query", documents, timeout_ms, rerank=RerankOptions(chunks=chunks))
+
+
+async def test_a_long_document_is_ranked_by_chunks_and_comes_once() -> None:
+    answer = await pipeline(FakeScorer(), Recorder()).rerank(long_rerank())
+
+    assert sorted(answer.ranking.order) == [0, 1, 2]
+    spans = dict(zip(answer.ranking.order, answer.ranking.spans, strict=True))
+    assert [len(spans[position]) for position in range(3)] == [1, 2, 1]
+    text = answer.candidates[1].document.text
+    assert any("query" in text[span.start : span.end] for span in spans[1])
+    scores = dict(zip(answer.ranking.order, answer.ranking.scores, strict=True))
+    assert all(found[0].score == scores[position] for position, found in spans.items())
+    assert {len(reading.window) for reading in answer.ranking.readings} == {4}
+
+
+async def test_without_chunks_the_beginning_of_a_document_is_ranked() -> None:
+    answer = await pipeline(FakeScorer(), Recorder()).rerank(long_rerank(chunks=None))
+
+    assert answer.ranking.spans == ()
+    assert {len(reading.window) for reading in answer.ranking.readings} == {3}
+
+
+async def test_where_there_is_no_time_to_cut_the_given_order_stands() -> None:
+    answer = await pipeline(FakeScorer(), Recorder()).rerank(long_rerank(timeout_ms=0.01))
+
+    assert answer.ranking.order == (0, 1, 2)
+    assert answer.ranking.degraded is DegradedReason.DEADLINE

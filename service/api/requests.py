@@ -38,11 +38,14 @@ def search_request(
     check_query(body.query, limits)
     _check_size("top_k", body.top_k, limits.candidates)
     _check_size("candidates", body.candidates, limits.candidates)
+    _check_spans(body)
     mode = body.mode or default_mode
     if body.feedback and not (body.rerank.enabled and mode is not RetrievalMode.LEXICAL):
         raise InvalidInput(
             "there is no feedback without reranking, and no vector in a lexical search", field="feedback"
         )
+    if body.feedback and body.rerank.chunks is not None:
+        raise InvalidInput("chunks do not go with feedback", field="rerank.chunks")
     return SearchRequest(
         query=body.query,
         timeout_ms=_timeout(body.timeout_ms, limits),
@@ -75,6 +78,7 @@ def rerank_request(
     documents = tuple(_document(document, position) for position, document in enumerate(body.documents))
     check_documents(documents, limits)
     _check_identifiers(documents)
+    _check_spans(body)
     return RerankRequest(
         query=body.query,
         documents=documents,
@@ -86,6 +90,11 @@ def rerank_request(
         cache=cache,
         priority=body.priority,
     )
+
+
+def _check_spans(body: native.SearchBody | native.RerankBody) -> None:
+    if body.relevant_spans and (body.rerank.chunks is None or not body.rerank.enabled):
+        raise InvalidInput("spans are those of chunks: give rerank.chunks, and rank", field="relevant_spans")
 
 
 def tenant_of(headers: Mapping[str, str], header: str | None) -> str | None:
@@ -157,7 +166,13 @@ def _document(body: str | native.DocumentBody, position: int) -> Document:
 
 def _options(body: native.RerankOptionsBody) -> RerankOptions:
     parameters = _parameters(body.parameters)
-    return RerankOptions(enabled=body.enabled, profile=body.profile, strategy=body.strategy, parameters=parameters)
+    return RerankOptions(
+        enabled=body.enabled,
+        profile=body.profile,
+        strategy=body.strategy,
+        parameters=parameters,
+        chunks=body.chunks,
+    )
 
 
 def _parameters(body: native.ParametersBody) -> Parameters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api.schemas import native
-from service.domain import Answer, Candidate, Document, Timings
+from service.domain import Answer, Candidate, Document, Result, Timings
 
 
 def search_answer(answer: Answer, body: native.SearchBody, request_id: str) -> native.SearchAnswer:
@@ -20,6 +20,7 @@ def search_answer(answer: Answer, body: native.SearchBody, request_id: str) -> n
                 score=result.score,
                 first_stage=_first_stage(result.candidate),
                 document=_document(result.candidate.document) if body.return_documents else None,
+                relevant_spans=_spans(answer, result) if body.relevant_spans else None,
             )
             for result in answer.results
         ],
@@ -41,6 +42,7 @@ def rerank_answer(answer: Answer, body: native.RerankBody, request_id: str) -> n
                 rank=result.rank,
                 score=result.score,
                 document=_document(result.candidate.document) if body.return_documents else None,
+                relevant_spans=_spans(answer, result) if body.relevant_spans else None,
             )
             for result in answer.results
         ],
@@ -52,6 +54,12 @@ def rerank_answer(answer: Answer, body: native.RerankBody, request_id: str) -> n
 
 def _first_stage(candidate: Candidate) -> native.FirstStageBody:
     return native.FirstStageBody(rank=candidate.rank, score=candidate.score, feedback=candidate.from_feedback)
+
+
+def _spans(answer: Answer, result: Result) -> list[native.SpanBody]:
+    spans = answer.ranking.spans  # none where time ran out before documents were cut
+    own = spans[result.rank - 1] if spans else ()
+    return [native.SpanBody(start=span.start, end=span.end, score=span.score) for span in own]
 
 
 def _document(document: Document) -> native.DocumentAnswer:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from service.domain import Answer, Candidate, Document, Ranking, Result, Timings, WindowReading
+from service.domain import Answer, Candidate, Document, Ranking, RelevantSpan, Result, Timings, WindowReading
 
 _MARK = b"1P1\0"
 _CHECKSUM = 16
@@ -38,6 +38,7 @@ def encode(key: str, answer: Answer, *, documents: bool) -> bytes:
         "ranked": [ranking.profile, ranking.model, ranking.strategy],
         "plan": [ranking.parameters, ranking.why],
         "cost": [ranking.prompts, ranking.rounds, ranking.prompt_tokens],
+        "spans": [[[each.start, each.end, each.score] for each in spans] for spans in ranking.spans],
         "readings": [[each.round, each.window, each.logits] for each in ranking.readings],
     }
     packed = zlib.compress(json.dumps(body, separators=(",", ":")).encode(), _LEVEL)
@@ -86,6 +87,7 @@ def _answer(body: dict[str, Any], given: Sequence[Candidate] | None) -> Answer:
             prompts=prompts,
             rounds=rounds,
             prompt_tokens=prompt_tokens,
+            spans=tuple(tuple(RelevantSpan(*each) for each in spans) for spans in body["spans"]),
             readings=tuple(WindowReading(n, tuple(window), tuple(logits)) for n, window, logits in body["readings"]),
             parameters=parameters,
             why=why,

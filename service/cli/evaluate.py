@@ -66,6 +66,9 @@ def evaluate(
     feedback: Annotated[
         bool, typer.Option("--feedback", help="Search again with a vector moved toward what the reranker liked.")
     ] = False,
+    chunks: Annotated[
+        int | None, typer.Option(min=1, help="Rank so many chunks of a long document.", show_default="its beginning")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many judged queries.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Queries under way at once.")] = 1,
     relevant_from: Annotated[int, typer.Option(min=1, help="Lowest grade that MRR and recall call relevant.")] = 1,
@@ -99,7 +102,7 @@ def evaluate(
         timeout_ms=timeout_ms,
         concurrency=concurrency,
     )
-    conditions = {name: replace(asked, rerank=options) for name, options in ways.items()}
+    conditions = {name: replace(asked, rerank=replace(options, chunks=chunks)) for name, options in ways.items()}
     is_given = given or run is not None
     if feedback and (is_given or asked.mode is RetrievalMode.LEXICAL):
         raise InvalidInput("feedback moves a vector: it needs a search that is not lexical", field="feedback")

@@ -25,10 +25,18 @@ class Chunking:
 
     def pieces(self, text: str) -> Iterator[str]:
         """The passages of ``text``, in order; none of only white space."""
-        tokens = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        for start, end in chunk_spans(text, tokens, self.tokens, self.overlap):
+        for start, end in self.spans(text):
             if piece := text[start:end].strip():
                 yield piece
+
+    def spans(self, text: str, *, title: str = "") -> list[Span]:
+        """Where the passages of ``text`` begin and end; each with the ``title`` before it, which takes at most half."""
+        beside = min(len(self._offsets(title)), self.tokens // 2)
+        return list(chunk_spans(text, self._offsets(text), self.tokens - beside, self.overlap))
+
+    def _offsets(self, text: str) -> list[Span]:
+        offsets: list[Span] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return offsets
 
 
 def chunk_spans(text: str, tokens: Sequence[Span], size: int, overlap: int) -> Iterator[Span]:

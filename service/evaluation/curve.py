@@ -37,9 +37,9 @@ def anytime(measured: Sequence[Measured], plan: MakePlan, qrels: Qrels) -> list[
     """Mean nDCG@10 when every query stops at so many prompts, for each number at which something changes.
 
     Queries whose ranking was degraded are left out; there is no curve where all of them were. What follows a second
-    search is not drawn.
+    search is not drawn, and no query of which several chunks of a document were ranked.
     """
-    whole = [one for one in measured if not one.degraded and one.query_id in qrels]
+    whole = [one for one in measured if one.query_id in qrels and not one.degraded and not _in_parts(one.ranking)]
     found = {one.query_id: stops(plan(len(one.first_stage), one.ranking.strategy or ""), one.ranking) for one in whole}
     judged = {query_id: qrels[query_id] for query_id in found}
     budgets = sorted({spent for each in found.values() for spent, _ in each})
@@ -47,6 +47,10 @@ def anytime(measured: Sequence[Measured], plan: MakePlan, qrels: Qrels) -> list[
         (float(budget), fmean(ndcg_by_query({one.query_id: _at(one, found, budget) for one in whole}, judged).values()))
         for budget in budgets
     ]
+
+
+def _in_parts(ranking: Ranking) -> bool:
+    return any(len(spans) > 1 for spans in ranking.spans)
 
 
 def _at(one: Measured, found: dict[str, Stops], budget: int) -> RankedList:

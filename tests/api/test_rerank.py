@@ -61,3 +61,18 @@ def test_the_order_does_not_depend_on_what_came_before(service: httpx.Client) ->
     rerank(service, query="something else")
 
     assert [result["index"] for result in rerank(service)["results"]] == first
+
+
+def test_a_long_document_tells_which_part_of_it_is_relevant(service: httpx.Client) -> None:
+    filler = "the weather was fine and people went for a walk . " * 40
+    documents = [filler, f"{filler} Bees make honey from nectar in their hive. {filler}"]
+    body = {"query": "how do bees make honey", "documents": documents, "rerank": {"chunks": 2}, "relevant_spans": True}
+
+    results = service.post("/v1/rerank", json=body).raise_for_status().json()["results"]
+
+    assert results[0]["index"] == 1
+    best, second = results[0]["relevant_spans"]
+    assert "Bees make honey" in documents[1][best["start"] : best["end"]]
+    assert best["score"] == results[0]["score"] > second["score"]
+    plain = service.post("/v1/rerank", json=body | {"relevant_spans": False}).raise_for_status().json()
+    assert plain["results"][0]["relevant_spans"] is None

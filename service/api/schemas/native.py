@@ -59,6 +59,7 @@ def _inside(value: Any) -> Iterable[Any]:
 Text = Annotated[str, AfterValidator(_encodable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_json)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+Chunks = Annotated[int, Field(ge=1, le=8, strict=True)]
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
 SOME = Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
 """What makes a list one of documents: neither none nor too many, and looked through up to the first fault."""
@@ -127,6 +128,10 @@ class RerankOptionsBody(Body):
     profile: Text | None = Field(None, description="the model and how it is asked; see `/v1/profiles`")
     strategy: Text | None = Field(None, description="how prompts are spent on the list; see `/v1/profiles`")
     parameters: ParametersBody = ParametersBody()
+    chunks: Chunks | None = Field(
+        None,
+        description="rank so many chunks of a long document, those nearest to the query; else its beginning",
+    )
 
 
 class SearchBody(Body):
@@ -147,6 +152,7 @@ class SearchBody(Body):
     explain: bool = Field(
         default=False, description="add the plan, each window shown to the model and its label logits"
     )
+    relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked, with `chunks`")
     return_documents: bool = Field(default=True, description="give title, text and metadata of each result")
 
 
@@ -179,6 +185,7 @@ class RerankBody(Body):
     explain: bool = Field(
         default=False, description="add the plan, each window shown to the model and its label logits"
     )
+    relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked, with `chunks`")
     return_documents: bool = Field(default=False, description="give title, text and metadata of each result")
 
 
@@ -198,6 +205,14 @@ class DocumentAnswer(BaseModel):
     metadata: dict[str, Any]
 
 
+class SpanBody(BaseModel):
+    """A part of a document's text that was ranked by itself, in characters."""
+
+    start: int
+    end: int
+    score: float
+
+
 class SearchResult(BaseModel):
     """One ranked passage."""
 
@@ -206,6 +221,7 @@ class SearchResult(BaseModel):
     score: float = Field(description="relevance in [0, 1], strictly decreasing with rank, comparable within a profile")
     first_stage: FirstStageBody
     document: DocumentAnswer | None = None
+    relevant_spans: list[SpanBody] | None = Field(None, description="only with `relevant_spans`; best first")
 
 
 class RerankResult(BaseModel):
@@ -216,6 +232,7 @@ class RerankResult(BaseModel):
     rank: int
     score: float = Field(description="relevance in [0, 1], strictly decreasing with rank, comparable within a profile")
     document: DocumentAnswer | None = None
+    relevant_spans: list[SpanBody] | None = Field(None, description="only with `relevant_spans`; best first")
 
 
 class WindowBody(BaseModel):

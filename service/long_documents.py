@@ -1,0 +1,120 @@
+"""Documents longer than a prompt shows of a passage: cut into chunks, of which those nearest to the query are ranked.
+
+A document is as good as its best chunk (MaxP, Dai and Callan, SIGIR 2019). Which chunks the model is shown is decided
+by the query's words that they hold, each worth more the fewer of the request's chunks hold it: no model is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from service.corpus.chunking import Chunking, Span
+from service.domain import Candidate, Ranking, RelevantSpan, WindowReading
+from service.ranking.profile import Profile
+from service.ranking.sources import load_tokenizer
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Candidates as the model is shown them: ``owners`` are the positions of the documents that they are chunks of.
+
+    ``spans`` are their starts and ends in the documents' texts, in characters.
+    """
+
+    candidates: tuple[Candidate, ...]
+    owners: tuple[int, ...]
+    spans: tuple[Span, ...]
+
+    def whole(self, ranking: Ranking) -> Ranking:
+        """The ranking of the documents that one of their chunks stands for, each as its best chunk."""
+        best: dict[int, float] = {}
+        found: dict[int, list[RelevantSpan]] = {}
+        for position, score in zip(ranking.order, ranking.scores, strict=True):
+            owner = self.owners[position]
+            best.setdefault(owner, score)
+            found.setdefault(owner, []).append(RelevantSpan(*self.spans[position], score))
+        return replace(
+            ranking,
+            order=tuple(best),
+            scores=tuple(best.values()),
+            spans=tuple(map(tuple, found.values())),
+            readings=tuple(self._of_documents(reading) for reading in ranking.readings),
+        )
+
+    def _of_documents(self, reading: WindowReading) -> WindowReading:
+        return replace(reading, window=tuple(self.owners[position] for position in reading.window))
+
+
+class LongDocuments:
+    """Cuts documents for profiles. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._chunkings: dict[str, Chunking] = {}
+
+    def chunks(self, query: str, candidates: Sequence[Candidate], profile: Profile, most: int) -> Chunks:
+        """At most ``most`` chunks of each candidate, in its own order; one that fits a prompt stays as it is.
+
+        Tokenises what is long: for a thread of its own.
+        """
+        chunking = self._chunking(profile)
+        cut = [_cut(candidate, owner, chunking) for owner, candidate in enumerate(candidates)]
+        worth = _Worth(query, [chunk.text for chunks in cut for chunk in chunks])
+        nearest = [sorted(chunks, key=lambda chunk: -worth.of(chunk.text))[:most] for chunks in cut]
+        shown = [chunk for chunks in nearest for chunk in sorted(chunks, key=lambda chunk: chunk.span)]
+        return Chunks(
+            tuple(chunk.candidate for chunk in shown),
+            tuple(chunk.owner for chunk in shown),
+            tuple(chunk.span for chunk in shown),
+        )
+
+    def _chunking(self, profile: Profile) -> Chunking:
+        if profile.name not in self._chunkings:
+            tokens = profile.passage_tokens
+            self._chunkings[profile.name] = Chunking(load_tokenizer(profile.tokenizer), tokens, tokens // 5)
+        return self._chunkings[profile.name]
+
+
+class _Worth:
+    """What a text is worth for a query: the sum over the query's words in it of the logarithm of how rare they are."""
+
+    def __init__(self, query: str, texts: Sequence[str]) -> None:
+        words = set(_words(query))
+        held = Counter(word for text in texts for word in words.intersection(_words(text)))
+        self._worth = {word: math.log1p(len(texts) / count) for word, count in held.items()}
+
+    def of(self, text: str) -> float:
+        return math.fsum(self._worth.get(word, 0.0) for word in set(_words(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A candidate that stands for a ``span`` of its ``owner``'s text."""
+
+    candidate: Candidate
+    owner: int
+    span: Span
+
+    @property
+    def text(self) -> str:
+        return self.candidate.document.text
+
+
+def _cut(candidate: Candidate, owner: int, chunking: Chunking) -> list[_Chunk]:
+    """The chunks of a candidate; itself where it fits a prompt."""
+    document = candidate.document
+    spans = chunking.spans(document.text, title=document.title)
+    if len(spans) <= 1:
+        return [_Chunk(candidate, owner, (0, len(document.text)))]
+    texts = [document.text[start:end] for start, end in spans]
+    parts = [replace(candidate, document=replace(document, text=text), tokens=None) for text in texts]
+    return [_Chunk(part, owner, span) for part, span in zip(parts, spans, strict=True)]
+
+
+def _words(text: str) -> Iterator[str]:
+    return (found[0] for found in _WORD.finditer(text.casefold()))
