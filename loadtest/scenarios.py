@@ -27,7 +27,10 @@ import json
 import os
 import platform
 import random
+import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +42,7 @@ from loadtest.targets import DIALECTS, FULL, Target, require_loopback
 
 _RAMP = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 _LONGEST_S = 600
+_ROUNDS = 3
 SHAPES: Mapping[str, Callable[[float, float], list[Phase]]] = {
     "steady": lambda seconds, rate: [Phase("0.7x", seconds, 0.7 * rate)],
     "ramp": lambda seconds, rate: [Phase(f"{factor}x", seconds / len(_RAMP), factor * rate) for factor in _RAMP],
@@ -69,6 +73,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--target", action="append", default=[], metavar="NAME=DIALECT@URL", help=f"dialects: {', '.join(DIALECTS)}"
     )
+    parser.add_argument(
+        "--pid", action="append", default=[], metavar="NAME=PID", help="a target's process, to tell its CPU time"
+    )
     parser.add_argument("--rate", type=float, help="requests a second that count as 1x")
     parser.add_argument("--seconds", type=float, default=30.0, help=f"for each scenario, at most {_LONGEST_S}")
     parser.add_argument("--documents", type=int, default=20, help="passages of each list, or candidates of a search")
@@ -90,8 +97,9 @@ def _targets(options: argparse.Namespace, running: contextlib.ExitStack) -> Iter
     """The servers to ask; ours is started where none is named."""
     ours = {"timeout_ms": options.timeout_ms, "return_documents": False}
     if not options.target:
-        url, _ = running.enter_context(service({}))
-        yield Target("onepass", "search", url, {**ours, "candidates": options.documents})
+        url, process = running.enter_context(service({}))
+        yield Target("onepass", "search", url, {**ours, "candidates": options.documents}, pid=process.pid)
+    pids = {name: int(pid) for name, _, pid in (given.partition("=") for given in options.pid)}
     for given in options.target:
         name, _, place = given.partition("=")
         dialect, _, url = place.partition("@")
@@ -100,7 +108,7 @@ def _targets(options: argparse.Namespace, running: contextlib.ExitStack) -> Iter
         if not options.remote:
             require_loopback(url)
         more = {"search": {**ours, "candidates": options.documents}, "rerank": ours}.get(dialect, {})
-        yield Target(name, dialect, url, more, options.model)
+        yield Target(name, dialect, url, more, options.model, pids.get(name))
 
 
 async def _measured(targets: Sequence[Target], options: argparse.Namespace) -> tuple[list[Run], dict[str, str]]:
@@ -109,11 +117,12 @@ async def _measured(targets: Sequence[Target], options: argparse.Namespace) -> t
     brings = any(target.dialect.brings_documents for target in targets)
     questions = Questions(generator, options.documents if brings else 0, options.words)
     popular = Popular(questions, options.distinct, options.exponent, generator)
-    rates = {target.name: await _capacity(target, questions, options.seconds / 3) for target in targets}
-    rate = options.rate or rates[targets[0].name]
+    rounds = await _capacities(targets, questions, options.seconds / _ROUNDS)
+    first = statistics.median(done.rate for done in rounds[targets[0].name])
+    rate = options.rate or first
     facts = {
         "1x": f"{rate:.2f} requests a second",
-        "alone, 4 at once, full answers a second": ", ".join(f"{name} {found:.2f}" for name, found in rates.items()),
+        "full answers a second, 4 at once": "; ".join(_shown(name, found, first) for name, found in rounds.items()),
         "payload": f"{options.documents} passages of {options.words} words",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, shared with the generator",
         "options": json.dumps(vars(options), default=str),
@@ -133,12 +142,35 @@ async def _measured(targets: Sequence[Target], options: argparse.Namespace) -> t
     return runs, facts
 
 
-async def _capacity(target: Target, questions: Questions, seconds: float) -> float:
-    """Full answers a second with a few requests under way, after it has warmed up."""
-    ask = partial(_ask, target, questions.fresh)
-    await closed_loop(ask, 2, seconds / 4)
-    answers = await closed_loop(ask, 4, seconds)
-    return sum(answer.reply.kind == FULL for answer in answers) / seconds
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Full answers a second, and the CPU time that each took; 0 where the server's process is not known."""
+
+    rate: float
+    cpu_ms: float
+
+
+async def _capacities(targets: Sequence[Target], questions: Questions, seconds: float) -> dict[str, list[_Round]]:
+    """What each can do with a few requests under way, the servers taking turns, after a round that warms up."""
+    rounds: dict[str, list[_Round]] = {target.name: [] for target in targets}
+    for number in range(_ROUNDS + 1):
+        for target in targets:
+            began, spent = time.perf_counter(), target.cpu_seconds()
+            answers = await closed_loop(partial(_ask, target, questions.fresh), 4, seconds)
+            full = sum(answer.reply.kind == FULL for answer in answers)
+            if number and full:
+                took, spent = time.perf_counter() - began, target.cpu_seconds() - spent
+                rounds[target.name].append(_Round(full / took, spent * 1000 / full))
+    return rounds
+
+
+def _shown(name: str, rounds: Sequence[_Round], first: float) -> str:
+    """The median rate with the extremes, its ratio to the first server's, and the CPU time of an answer."""
+    rates = [done.rate for done in rounds]
+    median = statistics.median(rates)
+    cpu = statistics.median(done.cpu_ms for done in rounds)
+    cost = f", {cpu:.0f} ms of CPU time each" if cpu else ""
+    return f"{name} {median:.2f} ({min(rates):.2f} to {max(rates):.2f}), {median / first:.2f} times the first{cost}"
 
 
 async def _ask(target: Target, draw: Callable[[], Question]) -> Reply:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from loadtest.cpu_time import cpu_seconds
 from loadtest.http_client import Connections, Response
 from loadtest.open_loop import Reply
 from loadtest.questions import Question
@@ -44,13 +45,16 @@ DIALECTS: Mapping[str, Dialect] = {
 
 
 class Target:
-    """A server that is asked in one dialect; ``more`` goes into every body."""
+    """A server that is asked in one dialect; ``more`` goes into every body, and ``pid`` is its process if known."""
 
-    def __init__(self, name: str, dialect: str, url: str, more: Mapping[str, Any], model: str = "") -> None:
+    def __init__(
+        self, name: str, dialect: str, url: str, more: Mapping[str, Any], model: str = "", pid: int | None = None
+    ) -> None:
         self.name = name
         self.dialect = DIALECTS[dialect]
         self._model = model
         self._more = more
+        self._pid = pid
         self._connections = Connections(url)
 
     async def ask(self, question: Question) -> Reply:
@@ -58,6 +62,10 @@ class Target:
         body = {**self.dialect.body(question, self._model), **self._more}
         response = await self._connections.post(self.dialect.path, json.dumps(body).encode())
         return Reply(_kind(response), stages(response.headers.get("server-timing", "")))
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the server has taken so far; 0 where its process is not known."""
+        return 0.0 if self._pid is None else cpu_seconds(self._pid)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""The command line: ``onepass serve | index | search | evaluate | profiles | keys | settings | openapi``."""
+"""The command line: ``onepass serve | index | search | evaluate | profiles | keys | settings | openapi | capacity``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import evaluate, index, keys, openapi, profiles, search, serve, settings
+from service.cli import capacity, evaluate, index, keys, openapi, profiles, search, serve, settings
 from service.cli.console import OUT, Commands
 from service.observability.logs import configure
 
@@ -26,6 +26,7 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(keys.app, name="keys")
 app.command()(settings.settings)
 app.command()(openapi.openapi)
+app.command()(capacity.capacity)
 
 
 def _show_version(wanted: bool) -> None:

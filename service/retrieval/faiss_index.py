@@ -40,6 +40,21 @@ def choose_factory(count: int) -> str:
     return f"IVF{4 * math.isqrt(count)},SQ8"
 
 
+def expected_bytes(count: int, dimension: int) -> int:
+    """About the size of the index that ``choose_factory`` names, in memory and on disk.
+
+    A vector takes 4 bytes a dimension, 1 in the inverted lists. A graph adds two lists of neighbours' numbers at its
+    ground level and a level's number and offset; the levels above hold a vector in ``_GRAPH_DEGREE``, one list each.
+    Inverted lists add each vector's number and their centroids.
+    """
+    if count <= FLAT_UP_TO:
+        return 4 * dimension * count
+    if count <= HNSW_UP_TO:
+        links = 4 * _GRAPH_DEGREE * (2 + 1 / _GRAPH_DEGREE)
+        return round(count * (4 * dimension + links + 4 + 8))
+    return count * (dimension + 8) + 4 * math.isqrt(count) * 4 * dimension
+
+
 def keeps_vectors(factory: str) -> bool:
     """Whether an index of that kind holds its vectors as they were given, row by row."""
     return _KEEPS_VECTORS.fullmatch(factory) is not None

@@ -25,7 +25,7 @@ def test_these_are_the_commands() -> None:
         "", "serve", "index", "index build", "index add", "index delete", "index publish", "index inspect",
         "search", "evaluate",
         "profiles", "profiles list", "profiles show", "profiles check", "profiles vllm-args", "profiles export-head",
-        "keys", "keys new", "settings", "openapi",
+        "keys", "keys new", "settings", "openapi", "capacity",
     }  # fmt: skip
 
 

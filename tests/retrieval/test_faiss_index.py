@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from service.errors import ConfigurationError, IndexCorrupt, RetrievalError
+from service.retrieval import faiss_index
 from service.retrieval.embedding.embedder import Vectors
-from service.retrieval.faiss_index import FLAT_UP_TO, HNSW_UP_TO, FaissIndex, build, choose_factory
+from service.retrieval.faiss_index import FLAT_UP_TO, HNSW_UP_TO, FaissIndex, build, choose_factory, expected_bytes
 
 FACTORIES = ["Flat", "HNSW32,Flat", "HNSW16,SQ8", "IVF64,Flat", "IVF64,SQ8", "PCA16,IVF32,SQ8", "SQfp16"]
 GPU_BUILD = hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
@@ -92,3 +93,14 @@ def test_a_gpu_that_is_not_there_is_a_matter_of_configuration(tmp_path: Path, ve
     build(vectors, "Flat", tmp_path / "index")
     with pytest.raises(ConfigurationError, match="GPU"):
         FaissIndex(tmp_path / "index", gpu=True)
+
+
+@pytest.mark.parametrize("limits", [(3_000, 3_000), (0, 3_000), (0, 0)])
+def test_the_size_of_an_index_is_known_beforehand(
+    limits: tuple[int, int], tmp_path: Path, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each kind, chosen for fewer vectors than usual."""
+    for name, limit in zip(("FLAT_UP_TO", "HNSW_UP_TO"), limits, strict=True):
+        monkeypatch.setattr(faiss_index, name, limit)
+    build(vectors, choose_factory(3_000), tmp_path / "index")
+    assert (tmp_path / "index").stat().st_size == pytest.approx(expected_bytes(3_000, 32), rel=0.05)
