@@ -119,6 +119,8 @@ async def _measured(targets: Sequence[Target], options: argparse.Namespace) -> t
     popular = Popular(questions, options.distinct, options.exponent, generator)
     rounds = await _capacities(targets, questions, options.seconds / _ROUNDS)
     first = statistics.median(done.rate for done in rounds[targets[0].name])
+    if not first:
+        raise SystemExit(f"{targets[0].name} answered nothing in full")
     rate = options.rate or first
     facts = {
         "1x": f"{rate:.2f} requests a second",
@@ -158,9 +160,9 @@ async def _capacities(targets: Sequence[Target], questions: Questions, seconds: 
             began, spent = time.perf_counter(), target.cpu_seconds()
             answers = await closed_loop(partial(_ask, target, questions.fresh), 4, seconds)
             full = sum(answer.reply.kind == FULL for answer in answers)
-            if number and full:
+            if number:
                 took, spent = time.perf_counter() - began, target.cpu_seconds() - spent
-                rounds[target.name].append(_Round(full / took, spent * 1000 / full))
+                rounds[target.name].append(_Round(full / took, spent * 1000 / max(1, full)))
     return rounds
 
 
