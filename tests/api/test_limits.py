@@ -23,6 +23,7 @@ LIMITS = {
     "candidates": 5,
     "timeout_ms": 900.0,
     "max_timeout_ms": 1000.0,
+    "prompts": 2,
 }
 DOCUMENTS = ["one", "two"]
 
@@ -85,8 +86,8 @@ ROWS = [
         "timeout_ms",
     ),
 ]
-APART = {"timeout_ms", "head_bytes", "receive_s"}
-"""No bounds of what is in a body: each has a test of its own, here or in ``test_hostile_requests.py``."""
+APART = {"timeout_ms", "head_bytes", "receive_s", "prompts"}
+"""No sizes of what is in a body: each has a test of its own, here or in ``test_hostile_requests.py``."""
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,15 @@ def test_the_largest_passes_and_one_more_is_refused_by_name(small: httpx.Client,
     refused = small.post(row.path, json=row.larger)
     assert refused.status_code == 413, refused.text
     assert refused.json()["error"]["field"] == row.field
+
+
+def test_a_plan_of_more_prompts_than_allowed_is_refused(small: httpx.Client) -> None:
+    rerank = {"strategy": "pairwise", "parameters": {"sort": "all"}}
+    assert small.post("/v1/rerank", json={"query": "q", "documents": DOCUMENTS, "rerank": rerank}).status_code == 200
+
+    refused = small.post("/v1/rerank", json={"query": "q", "documents": [*DOCUMENTS, "three"], "rerank": rerank})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["field"] == "rerank.strategy"
 
 
 def test_a_request_that_names_no_time_gets_the_configured_one(tmp_path: Path) -> None:
