@@ -120,6 +120,7 @@ def _weights(folder: Path) -> Path:
 
 
 def _session(weights: Path, threads: int) -> onnxruntime.InferenceSession:
+    onnxruntime.disable_telemetry_events()  # a service calls nobody but those it was told to call
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
