@@ -6,7 +6,9 @@ function given(documents) {
   return documents.map((text, place) => ({ id: String(place), rank: place + 1, document: { title: "", text } }));
 }
 
+/** With `from`, the rank before; or `found` by the second search alone, where a rank before means nothing. */
 function withOrigin(result) {
+  if (result.first_stage?.feedback) return { ...result, found: true };
   return { ...result, from: result.first_stage?.rank ?? result.index + 1 };
 }
 

@@ -23,7 +23,7 @@ function between(frame, left, right) {
   const before = new Map([...left.querySelectorAll("[data-id]")].map((item) => [item.dataset.id, item]));
   const more = left.querySelector(".more");
   return [...right.querySelectorAll("[data-id]")].flatMap((item) => {
-    const origin = before.get(item.dataset.id) ?? more;
+    const origin = before.get(item.dataset.id) ?? ("found" in item.dataset ? null : more);
     if (!origin) return [];
     return [line(placed(frame, origin, "right"), placed(frame, item, "left"), kind(origin, item), item.dataset.id)];
   });

@@ -10,6 +10,10 @@ function badge(move) {
   return element("span", { className: `move ${kind}`, title: said, aria: { role: "img", label: said } }, `${sign} ${Math.abs(move)}`);
 }
 
+function fresh() {
+  return element("span", { className: "move up", title: "found by feedback" }, "new");
+}
+
 function head(result) {
   const { title } = result.document;
   const text = element("p", { className: "text", dir: "auto" }, result.document.text);
@@ -28,10 +32,10 @@ function head(result) {
 
 function card(result, share, label) {
   const { open, text } = head(result);
-  const moved = result.from === undefined ? null : badge(result.from - result.rank);
+  const moved = result.found ? fresh() : result.from === undefined ? null : badge(result.from - result.rank);
   const line = element("div", { className: "head" }, element("span", { className: "rank" }, String(result.rank)), open, moved);
   const score = share === null ? null : element("div", { className: "score" }, bar(share, label), result.score.toFixed(3));
-  return element("li", { className: "card", data: { id: result.id, rank: result.rank } }, line, text, score);
+  return element("li", { className: "card", data: { id: result.id, rank: result.rank, ...(result.found && { found: "" }) } }, line, text, score);
 }
 
 function column(title, about, note, items) {

@@ -13,6 +13,7 @@ const STEPS = {
   fewer_candidates: "Only the best of the first stage were ranked.",
   single_window: "One window was read instead of the strategy asked for.",
   first_stage: "No prompt was read: this is the first stage's order.",
+  no_feedback: "There was no second search.",
 };
 
 export function count(number, noun) {

@@ -146,6 +146,19 @@ def test_what_the_service_does_not_have_is_not_offered(ready: Browser, service: 
     assert offered == ("feedback" in schemas["SearchBody"]["properties"])
 
 
+def test_feedback_is_asked_for(ready: Browser, service: httpx.Client) -> None:
+    ready.click("[name=feedback]")
+    search(ready, "pack files into an archive")
+    ready.click(".panel > details summary")
+
+    assert '"feedback":true' in ready.text(".snippet pre")
+    asked = {"query": "pack files into an archive", "candidates": 50, "feedback": True, "timeout_ms": 60_000}
+    results = service.post("/v1/search", json=asked).json()["results"]
+    assert ready.texts(".list:nth-of-type(2) .open") == [result["document"]["title"] for result in results]
+    found = [result["first_stage"]["feedback"] for result in results]
+    assert [move == "new" for move in ready.texts(".list:nth-of-type(2) .move")] == found
+
+
 def test_the_call_can_be_copied(ready: Browser) -> None:
     search(ready, "read a csv file into dictionaries")
     ready.click(".panel > details summary")
