@@ -252,9 +252,8 @@ class Pipeline:
 
     def _note_ranking(self, outcome: Outcome, ranker: ListRanker, rank_ms: float) -> None:
         ranking = outcome.ranking
-        readings = (
-            ranking.readings if isinstance(ranker, Ranker) else ()
-        )  # several profiles' logits say nothing together
+        # the logits of several profiles say nothing together
+        readings = ranking.readings if isinstance(ranker, Ranker) else ()
         annotate(
             strategy=ranking.strategy or "",
             prompts=ranking.prompts,
