@@ -10,8 +10,8 @@ unless the caller asked to be ``strict``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import anyio.to_thread
@@ -23,7 +23,6 @@ from service.domain import (
     Answer,
     Candidate,
     DegradedReason,
-    DegradedStep,
     Ranking,
     RerankRequest,
     Result,
@@ -31,18 +30,18 @@ from service.domain import (
     SearchRequest,
     Timings,
 )
-from service.errors import DeadlineExceeded, EmbedderError, NotFound, OnepassError, Overloaded
+from service.errors import EmbedderError, NotFound
 from service.long_documents import LongDocuments
 from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
 from service.observability.spans import annotate, span
 from service.ranking.auto import AUTO
 from service.ranking.certainty import entropies
 from service.ranking.composed import composed
-from service.ranking.continuing import continued
 from service.ranking.ranker import ListRanker, Outcome, Ranker, unranked
 from service.reranking import Reranking
-from service.retrieval.feedback import Feedback, joined
+from service.retrieval.feedback import Feedback
 from service.retrieval.first_stage import FirstStage
+from service.second_search import Ranked, SecondSearch
 
 
 class Pipeline:
@@ -65,7 +64,7 @@ class Pipeline:
         self.default_index = default_index
         self.default_profile = default_profile
         self._reranking = reranking
-        self._feedback = feedback
+        self._second_search = SecondSearch(feedback, observer)
         self._long_documents = LongDocuments()
         self._observer = observer
         self._answers = answers
@@ -148,15 +147,15 @@ class Pipeline:
         candidates: tuple[Candidate, ...],
         top_k: int,
         deadline: Deadline,
-    ) -> _Ranked:
+    ) -> Ranked:
         if not request.rerank.enabled:
-            return _Ranked(unranked(len(candidates)), 0.0)
+            return Ranked(unranked(len(candidates)), 0.0)
         started = time.monotonic()
         with span("rank", profile=ranker.profile.name, candidates=len(candidates)):
             outcome = await self._rank_cut(request, ranker, candidates, top_k, deadline)
             rank_ms = _ms_since(started)
             self._note_ranking(outcome, ranker, rank_ms)
-        return _Ranked(outcome.ranking, rank_ms, outcome.error)
+        return Ranked(outcome.ranking, rank_ms, outcome.error)
 
     async def _rank_cut(
         self,
@@ -183,48 +182,15 @@ class Pipeline:
         first_stage: FirstStage,
         ranker: ListRanker,
         found: Retrieved,
-        ranked: _Ranked,
+        ranked: Ranked,
         deadline: Deadline,
-    ) -> tuple[Retrieved, _Ranked]:
-        """Both after a second search with a vector moved toward what was liked, and a ranking of what that found.
+    ) -> tuple[Retrieved, Ranked]:
+        """What a second search finds besides, and a ranking of both."""
 
-        They stay as they are, marked, where the time left does not suffice or the second search cannot be ranked in
-        full; and unmarked where it finds nothing new.
-        """
-        try:
-            again = await self._second_search(request, first_stage, found, ranked.ranking, deadline)
-            both = joined(found, again)
-            shown = _shown(both, again, ranked.ranking.order[: request.top_k])
-            if len(both.candidates) == len(found.candidates):
-                return both, ranked
-            candidates = tuple(both.candidates[position] for position in shown)
-            second = await self._rank(replace(request, strict=True), ranker, candidates, request.top_k, deadline)
-        except (DeadlineExceeded, EmbedderError, Overloaded) as error:
-            reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
-            return found, ranked.without_feedback(reason, error)
-        took = ranked.ms + second.ms
-        if second.ranking.degraded is not None:
-            return found, replace(ranked, ms=took).without_feedback(second.ranking.degraded, second.error)
-        return both, _Ranked(continued(ranked.ranking, second.ranking, shown), took)
+        async def rank(candidates: tuple[Candidate, ...]) -> Ranked:
+            return await self._rank(replace(request, strict=True), ranker, candidates, request.top_k, deadline)
 
-    async def _second_search(
-        self, request: SearchRequest, first_stage: FirstStage, found: Retrieved, ranking: Ranking, deadline: Deadline
-    ) -> Retrieved:
-        """What is found with the moved vector, which is no more than before where the index was replaced meanwhile.
-
-        Raises:
-            DeadlineExceeded: it would take longer than there is time, or it did.
-            EmbedderError: the encoder failed.
-        """
-        deadline.sooner((found.embed_ms + found.retrieve_ms) / 1000).check("a second search")
-        started = time.monotonic()
-        with span("feedback"):
-            vector = await self._feedback.vector(request.query, found.candidates, ranking, deadline)
-            embed_ms = _ms_since(started)
-            again = await first_stage.retrieve(request.query, request.candidates, request.mode, deadline, vector=vector)
-        self._observer.observe(StageFinished("embed", embed_ms / 1000))
-        self._observer.observe(StageFinished("retrieve", again.retrieve_ms / 1000))
-        return replace(again if again.version == found.version else found, embed_ms=embed_ms)
+        return await self._second_search.extended(request, first_stage, found, ranked, rank, deadline)
 
     def _first_stage(self, name: str | None) -> FirstStage:
         wanted = name or self.default_index
@@ -275,39 +241,10 @@ class Pipeline:
             )
         )
 
-    def _note_degraded(self, ranked: _Ranked) -> None:
+    def _note_degraded(self, ranked: Ranked) -> None:
         ranking = ranked.ranking
         if ranking.degraded is not None:
             self._observer.observe(Degraded(ranking.degraded, str(ranked.error), ranking.degraded_step))
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """A ranking, the milliseconds it took, and the error that stopped it where it is degraded."""
-
-    ranking: Ranking
-    ms: float
-    error: OnepassError | None = None
-
-    def without_feedback(self, reason: DegradedReason, error: OnepassError | None) -> _Ranked:
-        """The same, marked for want of the second search that was asked for."""
-        marked = replace(self.ranking, degraded=reason, degraded_step=DegradedStep.NO_FEEDBACK)
-        return _Ranked(marked, self.ms, error)
-
-
-_REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
-    (DeadlineExceeded, DegradedReason.DEADLINE),
-    (EmbedderError, DegradedReason.EMBEDDER),
-    (Overloaded, DegradedReason.OVERLOADED),
-)
-"""Why there was no second search, by the error."""
-
-
-def _shown(both: Retrieved, again: Retrieved, best: Sequence[int]) -> tuple[int, ...]:
-    """Positions in ``both`` of those to rank after a second search: the ``best``, and what is new, as it has them."""
-    ranks = {candidate.document.id: candidate.rank for candidate in again.candidates}
-    new = (position for position, candidate in enumerate(both.candidates) if candidate.from_feedback)
-    return tuple(sorted([*best, *new], key=lambda position: ranks.get(both.candidates[position].document.id, 0)))
 
 
 def _identity(ranker: ListRanker, request: SearchRequest | RerankRequest) -> str:
