@@ -4,7 +4,7 @@
 #   cpu-model-server  vLLM on the CPU with the small model, for machines without a GPU
 #
 # The base image is pinned by version; pin it by digest where you build: --build-arg PYTHON_IMAGE=python@sha256:…
-ARG PYTHON_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 # Packages are installed from wheels with the hashes of the lock, by a pip that stays behind.
 FROM ${PYTHON_IMAGE} AS packages
