@@ -14,7 +14,7 @@ def write_version(root: Path, contents: bytes) -> Manifest:
     with index_store.locked(root), index_store.new_version(root) as version:
         (version / index_store.VECTORS).write_bytes(contents)
         (version / index_store.DOCUMENTS).write_bytes(contents[::-1])
-        manifest = Manifest("axes-1", 4, "Flat", 3, "now", index_store.record_files(version))
+        manifest = Manifest("axes-1", 4, "Flat", 3, "2026-01-01T00:00:00+00:00", index_store.record_files(version))
         index_store.publish(root, version, manifest)
     return manifest
 
