@@ -74,7 +74,9 @@ def mean_tokens(builder: PromptBuilder, candidates: Sequence[Candidate]) -> floa
 
 
 def _passage_tokens(builder: PromptBuilder, candidate: Candidate) -> int:
-    """Tokens of a passage: those that the index holds, else by its length."""
+    """Tokens of a passage: a slot's, those that the index holds, else by its length."""
+    if builder.profile.slots is not None:
+        return builder.profile.passage_tokens
     if candidate.tokens is not None and candidate.tokens.encoding == builder.encoding:
         return len(candidate.tokens.ids)
     chars = len(candidate.document.title) + len(candidate.document.text)

@@ -45,6 +45,18 @@ class Generation(BaseModel):
     thinking_end: str | None = Field(None, min_length=1, description="where its thinking ends, if it thinks")
 
 
+class Slots(BaseModel):
+    """Equal stretches of a prompt, for models that tell passages apart by where they stand.
+
+    Texts are read again until their place is full: a passage up to ``passage_tokens``, the query up to these.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query_before: int = Field(ge=1, description="tokens of the query before the passages, no more and no less")
+    query_after: int = Field(ge=1, description="tokens of the query behind them, or more if it is longer")
+
+
 ExampleText = Annotated[str, AfterValidator(without_places)]
 
 
@@ -89,6 +101,7 @@ class Profile(BaseModel):
     passage_tokens: int = Field(ge=1, description="most tokens of a passage")
     query_tokens: int = Field(ge=1, description="most tokens of the query")
     context_tokens: int = Field(ge=1, description="most tokens of a prompt")
+    slots: Slots | None = Field(None, description="texts fill places that are always equally long")
     instruction: str = Field("", description="fills {instruction} in the template")
     guarded: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="what no passage or query may spell, beside labels and special tokens"

@@ -109,7 +109,8 @@ class PromptBuilder:
     def build(self, query: TokenIds, passages: Sequence[TokenIds], *, asked: int = 0) -> Prompt:
         """A prompt about a window: passage i is shown under label i. ``asked`` is the one to be graded, if any is.
 
-        Passages that together would overrun the context are cut to the largest equal length that fits.
+        Passages that together would overrun the context are cut to the largest equal length that fits; with slots each
+        is read again until its own is full.
 
         Raises:
             ValueError: more passages than ``longest``.
@@ -117,18 +118,27 @@ class PromptBuilder:
         if len(passages) > self.longest:
             raise ValueError(f"{len(passages)} passages in a prompt of at most {self.longest}")
         frame = self._frames[len(passages)]
-        room = self.profile.context_tokens - frame.tokens(len(query)) - self._label_tokens[len(passages)]
+        room = self.profile.context_tokens - self.tokens_beside_passages(len(passages), len(query))
         cut = _even_cut([len(passage) for passage in passages], room)
-        parts = [*_fill(frame.before, query)]
+        before, after = self._asked_times(len(query))
+        parts = [*_fill(frame.before, _read_again(query, before))]
         for around, passage in zip(self._labelled, passages, strict=False):
-            parts.extend(_fill(around, passage[:cut]))
-        parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), query))
+            shown = passage[:cut] if self.profile.slots is None else _read_again(passage, self.profile.passage_tokens)
+            parts.extend(_fill(around, shown))
+        parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), _read_again(query, after)))
         answers = len(self.label_ids) if self.profile.reading.absolute else len(passages)
         return Prompt(np.concatenate(parts), self.label_ids[:answers], self._alone(passages))
 
     def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
         """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
-        return self._frames[passages].tokens(query_tokens) + self._label_tokens[passages]
+        return self._frames[passages].tokens(*self._asked_times(query_tokens)) + self._label_tokens[passages]
+
+    def _asked_times(self, query_tokens: int) -> tuple[int, int]:
+        """Tokens of the query before and behind the passages."""
+        slots = self.profile.slots
+        if slots is None:
+            return query_tokens, query_tokens
+        return slots.query_before, max(query_tokens, slots.query_after)
 
     def _encode(self, documents: Sequence[Document], budget: int) -> list[TokenIds]:
         texts = [f"{document.title} {document.text}".strip() for document in documents]
@@ -201,16 +211,17 @@ class PromptBuilder:
             profile.context_tokens - self.tokens_beside_passages(count, profile.query_tokens)
             for count in range(len(self._frames))
         ]
-        worth = min(_WORTH_READING, profile.passage_tokens)
+        worth = profile.passage_tokens if profile.slots is not None else min(_WORTH_READING, profile.passage_tokens)
         return max(profile.window, *(count for count, left in enumerate(room) if left >= count * worth))
 
     def _check_room(self) -> None:
         profile = self.profile
         fixed = self.tokens_beside_passages(profile.window, profile.query_tokens)
-        if fixed + profile.window > profile.context_tokens:
+        least = 1 if profile.slots is None else profile.passage_tokens
+        if fixed + least * profile.window > profile.context_tokens:
             raise ProfileError(
                 f"profile {profile.name}: context_tokens: template, query and labels of a full window take {fixed} "
-                f"tokens, which leaves nothing of {profile.context_tokens} for {profile.window} passages"
+                f"tokens, which leaves too little of {profile.context_tokens} for {profile.window} passages"
             )
 
 
@@ -221,14 +232,19 @@ class _Frame:
     before: _Segments
     after: _Segments
 
-    def tokens(self, query_tokens: int) -> int:
-        """Length of both with a query of that length in each of its places."""
-        segments = self.before + self.after
-        return _literal_tokens(segments) + query_tokens * sum(segment is None for segment in segments)
+    def tokens(self, query_before: int, query_after: int) -> int:
+        """Length of both with a query of these lengths in its places."""
+        before, after = (sum(segment is None for segment in part) for part in (self.before, self.after))
+        return _literal_tokens(self.before + self.after) + before * query_before + after * query_after
 
 
 def _literal_tokens(segments: _Segments) -> int:
     return sum(len(segment) for segment in segments if segment is not None)
+
+
+def _read_again(ids: TokenIds, tokens: int) -> TokenIds:
+    """``ids``, cut or from the beginning again, as often as it takes; token 0 where there is nothing to read."""
+    return ids if len(ids) == tokens else np.resize(ids, tokens)
 
 
 def _fill(segments: _Segments, ids: TokenIds) -> Iterator[TokenIds]:
