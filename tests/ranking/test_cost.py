@@ -9,6 +9,7 @@ from service.domain import Candidate, Document
 from service.engine.fake import FakeScorer
 from service.engine.scorer import LabelLogits, Prompt
 from service.errors import InvalidInput, NotFound
+from service.ranking.profile import Slots
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.ranking.strategies.registry import STRATEGIES
@@ -69,6 +70,18 @@ async def test_texts_not_tokenised_yet_are_judged_by_their_length(builder: Promp
         return ranker.cost("q", candidates, strategy="single", top_k=3).tokens
 
     assert cost("file") < cost("read a file") < cost("read a file " * 10) == cost("read a file " * 100)
+
+
+async def test_a_slot_costs_the_same_whatever_stands_in_it(builder: PromptBuilder) -> None:
+    profile = builder.profile.model_copy(update={"slots": Slots(query_before=2, query_after=2)})
+    scorer = Counting()
+    ranker = Ranker(PromptBuilder(profile), scorer)
+    candidates = [Candidate(Document(str(number), "file " * number), 1, 1.0) for number in range(6)]
+
+    cost = ranker.cost("a file", candidates, strategy="single", top_k=3)
+    await ranker.rank("a file", candidates, strategy="single", top_k=3, deadline=Deadline.never())
+
+    assert scorer.tokens == cost.tokens
 
 
 async def test_a_strategy_that_cannot_be_used_is_refused(builder: PromptBuilder) -> None:
