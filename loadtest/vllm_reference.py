@@ -121,6 +121,17 @@ def _erf(x: Matrix) -> Matrix:
 def _float32(tensor: safetensors.Tensor) -> Matrix:
     if tensor.dtype == "BF16":  # the upper half of a float32
         values = (np.frombuffer(tensor.data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+    elif tensor.dtype == "F8_E4M3":
+        values = _eight_bit_floats()[np.frombuffer(tensor.data, np.uint8)]
     else:
         values = np.frombuffer(tensor.data, _DTYPES[tensor.dtype]).astype(np.float32)
     return values.reshape(tensor.shape)
+
+
+def _eight_bit_floats() -> Matrix:
+    """What the 256 codes of E4M3 stand for (Open Compute Project, OFP8): sign, 4 bits of exponent, 3 of fraction."""
+    codes = np.arange(256)
+    exponent, fraction = codes >> 3 & 15, codes & 7
+    size = np.where(exponent == 0, fraction / 8 * 2.0**-6, (1 + fraction / 8) * 2.0 ** (exponent - 7))
+    size[codes & 127 == 127] = np.nan
+    return np.where(codes >= 128, -size, size).astype(np.float32)

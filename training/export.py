@@ -1,7 +1,7 @@
 """Writes a trained decoder as vLLM and ONNX Runtime read it.
 
-``config.json`` + ``model.safetensors`` (bfloat16, ``OPTForCausalLM``), the tokenizer's two files and
-``model.int8.onnx``; with ``--float32`` also ``model.fp32.onnx``, for comparison.
+``config.json`` and ``model.safetensors`` (``OPTForCausalLM``; most matrices are kept in float8 and become bfloat16 when
+they are loaded), the tokenizer's two files and ``model.int8.onnx``; with ``--float32`` also ``model.fp32.onnx``.
 
 usage: python -m training.export --weights checkpoint.pt --tokenizer DIR --out DIR [--float32]
 """
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from training.model import HEADS, Decoder, load_decoder
 from training.onnx_graph import build
-from training.settings import load_settings
+from training.rounding import round_off, stored_as
+from training.slots import LONGEST
 from training.vocabulary import PAD, SPECIALS
 
 _OPT_NAMES = {
@@ -38,12 +39,15 @@ def opt_weights(model: Decoder, context: int) -> dict[str, Tensor]:
     """Parameters under OPT's names; positions are written out for the whole context."""
     positions = model.position_table(context)
     table = torch.cat([torch.zeros(_OPT_OFFSET, positions.shape[1]), positions])
-    named = {"embed_tokens.weight": model.tokens, "embed_positions.weight": table}
+    named = {"embed_positions.weight": table.to(torch.bfloat16)}
     for name, value in model.named_parameters():
-        if name.startswith("layers."):
+        stored = value.detach().to(stored_as(name, len(model.layers))).contiguous()
+        if name == "tokens":
+            named["embed_tokens.weight"] = stored
+        elif name.startswith("layers."):
             _, i, part, kind = name.split(".")
-            named[f"layers.{i}.{_OPT_NAMES[part]}.{kind}"] = value
-    return {f"model.decoder.{name}": value.detach().bfloat16().contiguous() for name, value in named.items()}
+            named[f"layers.{i}.{_OPT_NAMES[part]}.{kind}"] = stored
+    return {f"model.decoder.{name}": value.contiguous() for name, value in named.items()}
 
 
 def opt_config(model: Decoder, context: int) -> dict[str, object]:
@@ -99,11 +103,13 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--float32", action="store_true", help="also write model.fp32.onnx")
     arguments = parser.parse_args()
+    model = load_decoder(arguments.weights)
+    round_off(model)
     export(
-        load_decoder(arguments.weights),
+        model,
         arguments.tokenizer,
         arguments.out,
-        load_settings().recast.context,
+        LONGEST,
         arguments.float32,
     )
 

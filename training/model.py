@@ -1,4 +1,4 @@
-"""The decoder: post-layer-norm transformer with learned, repeating positions and tied embeddings (OPT's layout).
+"""The decoder: post-layer-norm transformer with learned positions by slots and tied embeddings (OPT's layout).
 
 Parameters are float32; the computation casts them to bfloat16, which is what matrix units of recent CPUs multiply.
 """
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.attention import causal_attention
+from training.slots import FRONT, SLOT, SLOTS, slot_of
 
 HEADS = 12
-LONGEST = 2048  # positions a decoder knows
 _NORM_EPSILON = 1e-5  # OPT's
 
 
@@ -34,6 +34,11 @@ def take(x: Tensor, positions: Tensor) -> Tensor:
     return x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
 
 
+def _mix(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
+    scores = query * (1 / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)
+    return torch.softmax(scores + hidden, -1) @ value
+
+
 class Layer(nn.Module):
     """One transformer layer with its norms after the residual sums."""
 
@@ -47,79 +52,127 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, tokens, width] to the same."""
-        batch, tokens, width = x.shape
-        heads = _linear(x, self.query, self.key, self.value).view(batch, tokens, 3, HEADS, width // HEADS)
-        query, key, value = heads.permute(2, 0, 3, 1, 4).reshape(3, batch * HEADS, tokens, width // HEADS).unbind(0)
-        mixed = causal_attention(query, key, value).view(batch, HEADS, tokens, -1).transpose(1, 2).reshape(x.shape)
-        return self._after_attention(x, mixed)
+        return self.fed(self.attended(x))
 
-    def at(self, x: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for one position a row, ``last`` [batch]: [batch, width] and attention [batch, heads, tokens]."""
-        batch, tokens, width = x.shape
-        own = take(x, last[:, None])
-        query = _linear(own, self.query).view(batch, HEADS, 1, width // HEADS)
-        key, value = (
-            _linear(x, self.key, self.value)
-            .view(batch, tokens, 2, HEADS, width // HEADS)
-            .permute(2, 0, 3, 1, 4)
-            .unbind(0)
-        )
-        scores = (query @ key.transpose(2, 3)).float() * (width // HEADS) ** -0.5
-        later = torch.arange(tokens) > last[:, None]
-        shares = scores.masked_fill(later[:, None, None], -torch.inf).softmax(-1)
-        mixed = (shares.to(x.dtype) @ value).view(batch, 1, width)
-        return self._after_attention(own, mixed)[:, 0], shares[:, :, 0]
+    def attended(self, x: Tensor) -> Tensor:
+        """The first half of the layer."""
+        heads = [part.flatten(0, 1) for part in self._heads(x)]
+        return self._joined(x, causal_attention(*heads).view(len(x), HEADS, x.shape[1], -1))
 
-    def _after_attention(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x = _norm(x + _linear(mixed, self.output), self.attention_norm)
+    def fed(self, x: Tensor) -> Tensor:
+        """The second half of the layer."""
         return _norm(x + _linear(F.gelu(_linear(x, self.widen)), self.narrow), self.output_norm)
+
+    def by_slot(self, x: Tensor) -> Tensor:
+        """As ``forward`` for [batch, FRONT + slots * SLOT, width], cut by slots: half the time of training.
+
+        A token looks at the first slot, at its own, and at the first tokens of those before: opening labels are where
+        heads rest, their marks are weak, and so they are seen from everywhere.
+        """
+        query, key, value = self._heads(x)
+        count = (x.shape[1] - FRONT) // SLOT
+        future = torch.full((SLOT, SLOT), -math.inf, dtype=x.dtype).triu(1)
+        front = _mix(*(part[:, :, :FRONT] for part in (query, key, value)), future[:FRONT, :FRONT])
+        own = [part[:, :, FRONT:].unflatten(2, (count, SLOT)) for part in (query, key, value)]
+        seen = [
+            torch.cat(
+                [part[:, :, None].expand(-1, -1, count, -1, -1) for part in (whole[:, :, :FRONT], mine[:, :, :, 0])]
+                + [mine],
+                3,
+            )
+            for whole, mine in ((key, own[1]), (value, own[2]))
+        ]
+        later = torch.full((count, count), -math.inf, dtype=x.dtype).triu()[:, None].expand(-1, SLOT, -1)
+        hidden = torch.cat([torch.zeros(count, SLOT, FRONT, dtype=x.dtype), later, future.expand(count, -1, -1)], 2)
+        behind = _mix(own[0], *seen, hidden).flatten(2, 3)
+        return self.fed(self._joined(x, torch.cat([front, behind], 2)))
+
+    def at(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``forward`` at ``places`` [batch, n] only: [batch, n, width], and attention [batch, heads, n, tokens]."""
+        own = take(x, places)
+        query = _linear(own, self.query).unflatten(2, (HEADS, -1)).transpose(1, 2)
+        key, value = _linear(x, self.key, self.value).unflatten(2, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        scores = (query @ key.transpose(2, 3)).float() * query.shape[-1] ** -0.5
+        later = torch.arange(x.shape[1]) > places[..., None]
+        shares = scores.masked_fill(later[:, None], -torch.inf).softmax(-1)
+        return self.fed(self._joined(own, shares.to(x.dtype) @ value)), shares
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values, [3, batch, heads, tokens, size]."""
+        return _linear(x, self.query, self.key, self.value).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+
+    def _joined(self, x: Tensor, mixed: Tensor) -> Tensor:
+        return _norm(x + _linear(mixed.transpose(1, 2).reshape(x.shape), self.output), self.attention_norm)
 
 
 class Decoder(nn.Module):
-    """Token and position tables and the layers.
+    """Token and position tables and the layers. A position's row: that of its place in its slot plus the slot's own."""
 
-    The row of position i is the encoder's row i mod ``period`` plus a row for the stretch i // ``period``, learnt from
-    zero: with the first alone, a token cannot tell its own passage from one a period away.
-    """
-
-    def __init__(self, vocab: int, period: int, width: int = 384, inner: int = 1536, layers: int = 6) -> None:
+    def __init__(self, vocab: int, width: int = 384, inner: int = 1536, layers: int = 6) -> None:
         super().__init__()
         self.tokens = nn.Parameter(torch.empty(vocab, width))
-        self.positions = nn.Parameter(torch.empty(period, width))
-        self.stretches = nn.Parameter(torch.zeros(math.ceil(LONGEST / period), width))
+        self.places = nn.Parameter(torch.empty(SLOT, width))
+        self.slots = nn.Parameter(torch.zeros(SLOTS, width))
         self.layers = nn.ModuleList(Layer(width, inner) for _ in range(layers))
 
     def position_table(self, length: int) -> Tensor:
         """Rows of the first ``length`` positions."""
-        index, period = torch.arange(length), len(self.positions)
-        return self.positions[index % period] + self.stretches[index // period]
+        slots, places = slot_of(torch.arange(length))
+        return self.places[places] + self.slots[slots]
 
     def forward(self, ids: Tensor, last: Tensor, dtype: torch.dtype = torch.bfloat16) -> tuple[Tensor, Tensor, Tensor]:
-        """Of right-padded ids [batch, tokens]: what training needs.
+        """What right-padded ids [batch, tokens] become.
 
-        Hidden states [batch, width] at ``last`` [batch] after the last layer; those of all tokens before it; the last
-        layer's attention at ``last``, [batch, heads, tokens].
+        States after the last layer at ``last`` [batch]; of all tokens before it; its attention at ``last``,
+        [batch, heads, tokens].
         """
-        x = F.embedding(ids, self.tokens.to(dtype)) + self.position_table(ids.shape[1]).to(dtype)
+        before = self.below(ids, dtype)
+        final, shares = last_layer(self).at(before, last[:, None])
+        return final[:, 0], before, shares[:, :, 0]
+
+    def embed(self, ids: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        """Token plus position rows, [batch, tokens, width]."""
+        return F.embedding(ids, self.tokens.to(dtype)) + self.position_table(ids.shape[1]).to(dtype)
+
+    def below(self, ids: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        """States of all tokens before the last layer."""
+        x = self.embed(ids, dtype)
         for layer in self.layers[:-1]:
             x = layer(x)
-        final, shares = self.layers[-1].at(x, last)  # type: ignore[operator]
-        return final, x, shares
+        return x
+
+    def held(self, ids: Tensor, last: Tensor, passages: int) -> tuple[Tensor, Tensor]:
+        """States before the last layer at closing labels [batch, passages, width] and at ``last`` [batch, width]."""
+        x = self.embed(F.pad(ids, (0, FRONT + (passages + 1) * SLOT - ids.shape[1])))
+        for layer in encoder_layers(self):
+            x = layer.by_slot(x)
+        closing = (FRONT - 1 + SLOT * torch.arange(1, passages + 1)).expand(len(x), -1)
+        states, _ = gathering_layer(self).at(x, torch.cat([closing, last[:, None]], 1))
+        return states[:, :-1], states[:, -1]
 
 
-class Probe(nn.Module):
-    """Reads sentence vectors out of hidden states during training; not part of the exported model."""
+def encoder_layers(model: Decoder) -> list[Layer]:
+    """All layers but the last two."""
+    return [layer for layer in model.layers[:-2] if isinstance(layer, Layer)]
 
-    def __init__(self, width: int = 384) -> None:
-        super().__init__()
-        self.passage, self.query = nn.Linear(width, width), nn.Linear(width, width)
-        for linear in (self.passage, self.query):
-            nn.init.eye_(linear.weight)
-            nn.init.zeros_(linear.bias)
 
-    def forward(self, closing: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit vectors of passages [batch, n, width] at their closing labels, and of queries [batch, width]."""
-        return F.normalize(self.passage(closing), dim=-1), F.normalize(self.query(last), dim=-1)
+def gathering_layer(model: Decoder) -> Layer:
+    """The last layer but one, which gathers what a slot holds."""
+    layer = model.layers[-2]
+    assert isinstance(layer, Layer)
+    return layer
+
+
+def last_layer(model: Decoder) -> Layer:
+    """The layer that becomes a pointer."""
+    layer = model.layers[-1]
+    assert isinstance(layer, Layer)
+    return layer
+
+
+def label_logits(model: Decoder, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Logits [batch, n] of the labels [batch, n] at the last position."""
+    return torch.einsum("bw,bnw->bn", hidden.float(), F.embedding(labels, model.tokens.detach()))
 
 
 def load_decoder(path: Path) -> Decoder:
@@ -127,6 +180,6 @@ def load_decoder(path: Path) -> Decoder:
     weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)["model"]
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
     (vocab, width), inner = weights["tokens"].shape, weights["layers.0.widen.weight"].shape[0]
-    model = Decoder(vocab, len(weights["positions"]), width, inner, layers)
-    model.load_state_dict({"stretches": torch.zeros_like(model.stretches)} | weights)
+    model = Decoder(vocab, width, inner, layers)
+    model.load_state_dict(weights)
     return model

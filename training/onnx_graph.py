@@ -4,26 +4,34 @@ inputs   ``input_ids`` int64 [batch, tokens], right-padded · ``last`` int64 [ba
          ``label_ids`` int64 [labels]
 output   ``logits`` float32 [batch, labels]: the hidden state at ``last`` times the embedding rows of ``label_ids``
 
-The operator for causal attention computes the whole square of scores; cutting the queries into stretches, each over
-the keys up to its end, is exact and halves the time of a long window. Attention is causal, so right padding needs no
-mask but in the last layer, whose query, feed-forward part and head see the last position only. With ``int8`` the linear
-layers hold int8 weights with a scale per output (activations are quantised on the fly, per tensor) and the embedding
-table is int8 with a scale per row.
+In float32 the graph computes what the decoder does. With ``int8`` the linear layers hold int8 weights with a scale per
+output (activations are quantised on the fly, per tensor), the embedding table is int8 with a scale per row, and
+attention is cut by slots as in training, a sixth of the scores (``Layer.by_slot``); what compares the slots' marks and
+what points stays float32. Attention is causal, so padding needs no mask but in the last layer, whose query,
+feed-forward part and head see the last position only.
 """
 
+import math
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from training.slots import FRONT, LONGEST, MARKS, SLOT, SLOTS, slot_of
 
 Array = NDArray[np.float32]
 _CONTRIB = "com.microsoft"
 _EPSILON = 1e-5
-_STRETCHES = 16  # of queries: the operator computes whole squares, so short ones follow the triangle more closely
+_STRONG = 1.0  # weights on the marks of slots above this are not left to int8 activations: their scores must cancel
+_ALL = 2**31 - 1
+_LEAST = 1e-9  # a scale is never zero
+_FEW = 0.2  # of a layer's units
+_SIZE = 32  # of a head
+_HIDDEN = -1e9
 _OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
 
 
@@ -35,7 +43,8 @@ class GraphBuilder:
     heads: int
     int8: bool
     nodes: list[onnx.NodeProto] = field(default_factory=list)
-    stretches: list[tuple[str, str, str]] = field(default_factory=list)
+    slots: str = ""
+    """How many there are, once ``filled`` has been called."""
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
@@ -53,18 +62,24 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
         return name
 
-    def linear(self, x: str, *names: str) -> str:
-        """One product for layers that share their input."""
-        key = "+".join(names)
-        weight = np.concatenate([self.weights[n + ".weight"] for n in names]).T
-        bias = self.constant(key + ".bias", np.concatenate([self.weights[n + ".bias"] for n in names]))
-        if not self.int8:
+    def linear(self, x: str, key: str, exact: bool = False) -> str:
+        """A product; int8 in an int8 graph unless it is to be ``exact``."""
+        weight = self.weights[key + ".weight"].T
+        bias = self.constant(key + ".bias", self.weights[key + ".bias"])
+        if not self.int8 or exact:
             return self.op("Add", self.op("MatMul", x, self.constant(key, weight)), bias)
-        scale = np.abs(weight).max(0) / 127
+        marked = np.zeros_like(weight[-MARKS:])
+        if len(weight) == self.weights["tokens"].shape[1] and np.abs(weight[-MARKS:]).max() > _STRONG:
+            marked, weight = weight[-MARKS:], np.concatenate([weight[:-MARKS], marked])
+        scale = np.maximum(np.abs(weight).max(0), _LEAST) / 127
         packed = self.constant(key, np.clip(np.rint(weight / scale), -127, 127).astype(np.int8))
         scales = self.constant(key + ".scale", scale.astype(np.float32))
         zeros = self.constant(f"zeros_{weight.shape[1]}", np.zeros(weight.shape[1], np.int8))
-        return self.op("DynamicQuantizeMatMul", x, packed, scales, zeros, bias, domain=_CONTRIB)
+        product = self.op("DynamicQuantizeMatMul", x, packed, scales, zeros, bias, domain=_CONTRIB)
+        if not marked.any():
+            return product
+        marks = self.op("Slice", x, self.integers(-MARKS), self.integers(_ALL), self.integers(-1))
+        return self.op("Add", product, self.op("MatMul", marks, self.constant(key + ".marks", marked)))
 
     def norm(self, x: str, residual: str, name: str) -> str:
         """Layer norm of the sum of ``x`` and ``residual``."""
@@ -77,7 +92,7 @@ class GraphBuilder:
         table = self.weights[name]
         if not self.int8:
             return self.op("Gather", self.constant(name, table), ids)
-        scale = np.abs(table).max(1, keepdims=True) / 127
+        scale = np.maximum(np.abs(table).max(1, keepdims=True), _LEAST) / 127
         packed = self.constant(name, np.clip(np.rint(table / scale), -127, 127).astype(np.int8))
         scales = self.constant(name + ".scale", scale.astype(np.float32))
         return self.op(
@@ -88,59 +103,104 @@ class GraphBuilder:
         """Token plus position rows, [batch, tokens, width]."""
         length = self.op("Squeeze", self.op("Shape", ids, start=1, end=2))
         zero, one = self.constant("zero", np.array(0, np.int64)), self.constant("one", np.array(1, np.int64))
-        index, period = self.op("Range", zero, length, one), self.integers(len(self.weights["positions"]))
-        within, stretch = (
-            self.op("Gather", self.constant(name, self.weights[name]), self.op(kind, index, period))
-            for name, kind in (("positions", "Mod"), ("stretches", "Div"))
-        )
-        return self.op("Add", self.rows("tokens", ids), self.op("Add", within, stretch))
-
-    def causal_stretches(self, ids: str) -> None:
-        """The stretches that ``causal_attention`` works on: start, end and mask [1, 1, stretch, end] of each."""
-        total = self.op("Shape", ids, start=1, end=2)
-        zero, one = self.constant("zero", np.array(0, np.int64)), self.constant("one", np.array(1, np.int64))
-        positions = self.op("Range", zero, self.op("Squeeze", total), one)
-        bounds = [
-            self.op("Div", self.op("Mul", total, self.integers(i)), self.integers(_STRETCHES))
-            for i in range(_STRETCHES + 1)
-        ]
-        seen, hidden = (
-            self.constant("seen", np.array(0, np.float32)),
-            self.constant("hidden", np.array(-1e9, np.float32)),
-        )
-        self.stretches = []
-        for start, end in pairwise(bounds):
-            asking = self.op("Unsqueeze", self.op("Slice", positions, start, end), self.integers(1))
-            later = self.op("Less", asking, self.op("Slice", positions, self.integers(0), end))
-            self.stretches.append(
-                (start, end, self.op("Unsqueeze", self.op("Where", later, hidden, seen), self.integers(0, 1)))
+        index = self.op("Range", zero, length, one)
+        slot, place = (
+            self.op(
+                "Gather",
+                self.constant(name, self.weights[name]),
+                self.op("Gather", self.constant(name + ".index", indices.numpy()), index),
             )
+            for name, indices in zip(("slots", "places"), slot_of(torch.arange(LONGEST)), strict=True)
+        )
+        return self.op("Add", self.rows("tokens", ids), self.op("Add", slot, place))
+
+    def filled(self, ids: str) -> str:
+        """Ids with padding to the end of their last slot; there is at least one."""
+        total = self.op("Shape", ids, start=1, end=2)
+        begun = self.op("Div", self.op("Add", total, self.integers(SLOT - 1 - FRONT)), self.integers(SLOT))
+        self.slots = self.op("Max", begun, self.integers(1))
+        length = self.op("Add", self.op("Mul", self.slots, self.integers(SLOT)), self.integers(FRONT))
+        short = self.op("Sub", length, total)
+        return self.op("Pad", ids, self.op("Concat", self.integers(0, 0, 0), short, axis=0))
 
     def causal_attention(self, query: str, key: str, value: str) -> str:
-        """Stretch by stretch of the queries, each over the keys up to its end."""
-        axis, zero = self.integers(1), self.integers(0)
-        mixed = []
-        for start, end, mask in self.stretches:
-            parts = (
-                self.op("Slice", query, start, end, axis),
-                self.op("Slice", key, zero, end, axis),
-                self.op("Slice", value, zero, end, axis),
-            )
-            mixed.append(self.op("MultiHeadAttention", *parts, "", "", mask, domain=_CONTRIB, num_heads=self.heads))
-        return self.op("Concat", *mixed, axis=1)
+        """What each head takes over, [batch, tokens, width], of all tokens before."""
+        heads = {"num_heads": self.heads, "unidirectional": 1}
+        return self.op("MultiHeadAttention", query, key, value, domain=_CONTRIB, **heads)
+
+    def slot_attention(self, query: str, key: str, value: str) -> str:
+        """What each head takes over, [batch, tokens, width]; see ``Layer.by_slot``."""
+        scaled = self.op("Mul", query, self.constant("scale", np.array(1 / math.sqrt(_SIZE), np.float32)))
+        parts = [
+            self.op("Transpose", self.op("Reshape", part, self.integers(0, 0, self.heads, _SIZE)), perm=[0, 2, 1, 3])
+            for part in (scaled, key, value)
+        ]
+        fronts = [self.cut(part, self.integers(0), self.integers(FRONT), 2) for part in parts]
+        behind = [self.cut(part, self.integers(FRONT), self.integers(_ALL), 2) for part in parts]
+        slots = [self.op("Reshape", part, self.integers(0, 0, -1, SLOT, _SIZE)) for part in behind]
+        openings = [
+            self.op("Squeeze", self.cut(part, self.integers(0), self.integers(1), 3), self.integers(3))
+            for part in slots[1:]
+        ]
+        later, earlier = self.constant("later", _later(SLOT)), self.constant("earlier", _later(SLOTS - 1, 0)[:, None])
+        for axis in (0, 2):
+            earlier = self.cut(earlier, self.integers(0), self.slots, axis)
+        own = self.op("Add", self.products(slots[0], slots[1], rank=5), later)
+        first = self.by_slots(self.products(behind[0], fronts[1]))
+        rest = self.op("Add", self.by_slots(self.products(behind[0], openings[0])), earlier)
+        shares = self.op("Softmax", self.op("Concat", first, rest, own, axis=-1), axis=-1)
+        ends = self.op("Add", self.slots, self.integers(FRONT))
+        looked = [
+            self.cut(shares, self.integers(0), self.integers(FRONT), 4),
+            self.cut(shares, self.integers(FRONT), ends, 4),
+            self.cut(shares, ends, self.integers(_ALL), 4),
+        ]
+        flat = self.integers(0, 0, -1)
+        taken = self.op("MatMul", looked[2], slots[2])
+        for part, values in ((looked[0], fronts[2]), (looked[1], openings[1])):
+            width = self.op("Concat", flat, self.op("Shape", part, start=4), axis=0)
+            taken = self.op("Add", taken, self.by_slots(self.op("MatMul", self.op("Reshape", part, width), values)))
+        taken = self.op("Reshape", taken, self.integers(0, 0, -1, _SIZE))
+        near = self.op("Add", self.products(fronts[0], fronts[1]), self.constant("later_front", _later(FRONT)))
+        front = self.op("MatMul", self.op("Softmax", near, axis=-1), fronts[2])
+        mixed = self.op("Transpose", self.op("Concat", front, taken, axis=2), perm=[0, 2, 1, 3])
+        return self.op("Reshape", mixed, self.integers(0, 0, self.heads * _SIZE))
+
+    def cut(self, x: str, start: str, end: str, axis: int) -> str:
+        """A stretch of one axis."""
+        return self.op("Slice", x, start, end, self.integers(axis))
+
+    def products(self, query: str, key: str, rank: int = 4) -> str:
+        """Query times key transposed; both have so many axes."""
+        axes = [*range(rank - 2), rank - 1, rank - 2]
+        return self.op("MatMul", query, self.op("Transpose", key, perm=axes))
+
+    def by_slots(self, x: str) -> str:
+        """[batch, heads, tokens, n] as [batch, heads, slots, SLOT, n]."""
+        last = self.op("Shape", x, start=3)
+        return self.op("Reshape", x, self.op("Concat", self.integers(0, 0, -1, SLOT), last, axis=0))
 
     def layer(self, x: str, i: int) -> str:
         """One layer over all positions."""
         p = f"layers.{i}."
         query, key, value = (self.linear(x, p + n) for n in ("query", "key", "value"))
-        mixed = self.causal_attention(query, key, value)
+        mixed = (self.slot_attention if self.int8 else self.causal_attention)(query, key, value)
         x = self.norm(self.linear(mixed, p + "output"), x, p + "attention_norm")
         return self.feed_forward(x, p)
 
     def feed_forward(self, x: str, p: str) -> str:
-        """The second half of a layer."""
-        inner = self.op("Gelu", self.linear(x, p + "widen"))
-        return self.norm(self.linear(inner, p + "narrow"), x, p + "output_norm")
+        """The second half of a layer. Units that write nothing are left out; few that remain stay float32."""
+        widen, narrow = self.weights[p + "widen.weight"], self.weights[p + "narrow.weight"]
+        heard = np.abs(narrow).max(0) > 0
+        if not heard.any():
+            same = self.op("Add", x, self.constant(p + "narrow.bias", self.weights[p + "narrow.bias"]))
+            norm = [self.constant(p + n, self.weights[p + n]) for n in ("output_norm.weight", "output_norm.bias")]
+            return self.op("LayerNormalization", same, *norm, epsilon=_EPSILON)
+        self.weights |= {p + "widen.weight": widen[heard], p + "narrow.weight": narrow[:, heard]}
+        self.weights[p + "widen.bias"] = self.weights[p + "widen.bias"][heard]
+        few = bool(heard.mean() < _FEW)
+        inner = self.op("Gelu", self.linear(x, p + "widen", few))
+        return self.norm(self.linear(inner, p + "narrow", few), x, p + "output_norm")
 
     def last_layer(self, x: str, i: int, last: str) -> str:
         """[batch, 1, width] at ``last``: one query a window, keys and values of all positions up to it."""
@@ -148,21 +208,27 @@ class GraphBuilder:
         at = self.op("Unsqueeze", last, self.integers(1))
         final = self.op("GatherND", x, at, batch_dims=1)
         final = self.op("Unsqueeze", final, self.integers(1))
-        query, key, value = self.linear(final, p + "query"), self.linear(x, p + "key"), self.linear(x, p + "value")
+        query, key, value = (
+            self.linear(states, p + name, exact=True) for states, name in ((final, "query"), (x, "key"), (x, "value"))
+        )
         lengths = self.op(
             "Cast", self.op("Add", last, self.constant("one", np.array(1, np.int64))), to=TensorProto.INT32
         )
         mixed = self.op("MultiHeadAttention", query, key, value, "", lengths, domain=_CONTRIB, num_heads=self.heads)
-        final = self.norm(self.linear(mixed, p + "output"), final, p + "attention_norm")
+        final = self.norm(self.linear(mixed, p + "output", exact=True), final, p + "attention_norm")
         return self.feed_forward(final, p)
+
+
+def _later(size: int, own: int = 1) -> Array:
+    """Hides what is later, and what is as late as oneself if ``own`` is 0: [size, size]."""
+    return np.triu(np.full((size, size), _HIDDEN, np.float32), own)
 
 
 def build(weights: dict[str, Array], heads: int, int8: bool) -> onnx.ModelProto:
     """The whole model."""
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
     builder = GraphBuilder(weights, heads, int8)
-    builder.causal_stretches("input_ids")
-    x = builder.embed("input_ids")
+    x = builder.embed(builder.filled("input_ids"))
     for i in range(layers - 1):
         x = builder.layer(x, i)
     final = builder.op("Squeeze", builder.last_layer(x, layers - 1, "last"), builder.integers(1))

@@ -1,130 +1,238 @@
-"""Sets the last layer up as a pointer, by least squares on a checkpoint: compare vectors, look at labels, name them.
+"""Makes the last two layers of a trained checkpoint point: solved, not trained.
 
-Trained from elsewhere, the last position learns slowly to look and to name. Both are linear in what the layers below
-hold, so they can be set right in one go, after which training goes on:
+What a window's states hold once training is over is what a probe reads (``probe.py``): at a closing label its passage's
+vector, at the last position the query's. Their product has to become the label's logit, without loss.
 
-- queries and keys are the probe's vectors of query and passage in a random rotation, a slice for each head. Scores are
-  kept small: where softmax is nearly linear, the mean over heads is the cosine, though each slice alone is noisy;
-- one dimension of each head says "closing label" and keeps attention off everything else;
-- values say which label a state belongs to, outputs turn that into the directions that raise this label's logit alone;
-- the feed-forward part starts silent, and the mean final state leaves the last bias, so that no label is favoured.
+The feed-forward part of the layer that gathers does three things, each exact whatever a token's scale:
 
-``--centre`` leaves the heads as they are and only takes the mean out: the last step of a run.
+- it **clears** the directions in which closing states vary least: gelu(z) - gelu(-z) = z, so two units compute any
+  linear function. Otherwise what passages of one window have in common would favour single labels more than attention
+  does;
+- it **names**: writes there in which slot a state stands. gelu(z - 1) - gelu(z - 3) is 2 wherever z is large;
+- it **bars** all but closing labels, in a dimension that is otherwise zero, so that those are untouched.
 
-usage: python -m training.pointer --data DIR --checkpoint checkpoint.pt [--centre] [--gain 1]
+The last layer's heads compare the probe's vectors of query and passage, a slice of a rotation each. Scores stay small:
+where softmax is nearly linear, the mean over heads is the cosine, though each slice alone is noisy. Values are the
+names, and outputs raise each one's logit. Everything is solved for the rounded parameters of the exported files.
+
+usage: python -m training.pointer --data DIR --checkpoint checkpoint.pt --out pointing.pt
 """
 
 import argparse
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.model import HEADS, Decoder, Layer, Probe, load_decoder, take
+from training.mixture import Mixture
+from training.model import HEADS, Decoder, Layer, gathering_layer, label_logits, last_layer, load_decoder, take
+from training.probe import Probe, held, solved
+from training.rounding import round_off
 from training.settings import load_settings
-from training.train import Mixture
+from training.slots import CODE_WIDTH, CONSTANT, FRONTAL, MARKS, ZERO, marks
 from training.vocabulary import LABEL_IDS
 from training.windows import SERVED_LABELS, Batch, Shape, batches
 
-_SAMPLE = [Shape(passages=count, cut=cut, hard=0.5, shift=1.0) for count in (6, 10, 20) for cut in range(24, 50, 4)]
-_RIDGE = 0.01
-_SHARPNESS = 4.0  # of a cosine of 1 in a head's score
-_MARK = 10.0  # what a closing label has over other positions in a head's score
-
-States = list[tuple[Batch, Tensor]]
-"""Batches with their hidden states before the last layer, [batch, tokens, width]."""
-
-
-def last_layer(model: Decoder) -> Layer:
-    """The layer that becomes a pointer."""
-    layer = model.layers[-1]
-    assert isinstance(layer, Layer)
-    return layer
-
-
-def states_of(model: Decoder, mixture: Mixture) -> States:
-    """Windows of the served size and their states."""
-    found = [batch for shape in _SAMPLE for batch in batches(mixture.sample(shape, 6), 8192)]
-    return [(batch, model(batch.ids, batch.last)[1]) for batch in found]
+_SAMPLE = [(Shape(passages=20, cut=78, hard=0.7), 240), (Shape(passages=2, cut=78, hard=0.5), 800)]
+_SHARPNESS = 1.0  # of a cosine of 1 in a head's score
+_LOUD = 1000.0  # what a share of attention adds to a label's logit, before the last norm
+_NAMED = 8.0  # what a name adds to a state
+_BARRED = 10.0  # what a bar takes from a state
+_BAR_SCORE = 6.0  # times that, from a head's score
+_STEEP = 200.0  # of the steps that name
+_CUT = 80.0  # of the step that bars
+_OWN_CODE = 0.75  # between a slot's own code, 1, and its nearest, 0.5
+_STEP = torch.tensor([-1.0, -3.0])
+_RIDGE = 0.02
+_SHOWN = 40  # batches that tell closing labels from all else
+_ROUNDS = 6  # of fitting what tells closing labels from all else
+_SPREAD = 2.0  # of the logits in a window
 
 
-def solved(inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the ridge regression of ``wanted`` [states, out] on ``inputs`` [states, width]."""
-    middle, goal = inputs.mean(0), wanted.mean(0)
-    centred = inputs - middle
-    gram = centred.T @ centred + _RIDGE * len(inputs) * torch.eye(inputs.shape[1])
-    weight = torch.linalg.solve(gram, centred.T @ (wanted - goal)).T
-    return weight, goal - weight @ middle
+@dataclass(frozen=True)
+class Sampled:
+    """Windows, their states before the gathering layer's feed-forward part, and the vectors that the probe reads."""
+
+    batch: Batch
+    states: Tensor
+    passages: Tensor
+    queries: Tensor
 
 
-def set_up(model: Decoder, probe: Probe, states: States, strength: float) -> None:
-    """Makes the last layer compare, look and name."""
-    closing = torch.cat([take(before, batch.closing).float().flatten(0, 1) for batch, before in states])
-    others = torch.cat([take(before, batch.others).float().flatten(0, 1) for batch, before in states])
-    ending = torch.cat([take(before, batch.last[:, None])[:, 0].float() for batch, before in states])
-    labels = torch.cat([batch.labels.flatten() for batch, _ in states]) - LABEL_IDS[0]
-    layer, width = last_layer(model), closing.shape[1]
-    size, compared = width // HEADS, width // HEADS - 1
-
-    lengths = probe.query(ending).norm(dim=-1).mean() * probe.passage(closing).norm(dim=-1).mean()
-    scale = math.sqrt(_SHARPNESS * width * math.sqrt(size) / compared / float(lengths))
-    rotation = torch.linalg.qr(torch.randn(width, width))[0] * scale
-    marks = torch.cat([torch.ones(len(closing), 1), torch.zeros(len(others), 1)])
-    mark, mark_bias = solved(torch.cat([closing, others]), marks)
-    name, name_bias = solved(closing, F.one_hot(labels, SERVED_LABELS).float())
-    rows = model.tokens[LABEL_IDS[:SERVED_LABELS]]
-    raising = torch.linalg.pinv(rows - rows.mean(0)) * closing.std() * strength / HEADS
-
-    for weight in (layer.value.weight, layer.value.bias, layer.output.weight, layer.output.bias):
-        weight.zero_()
-    for head in range(HEADS):
-        start = head * size
-        part, last = slice(start, start + compared), start + compared
-        for linear, vectors in ((layer.query, probe.query), (layer.key, probe.passage)):
-            linear.weight[part] = rotation[part] @ vectors.weight
-            linear.bias[part] = rotation[part] @ vectors.bias
-        layer.query.weight[last], layer.query.bias[last] = 0.0, math.sqrt(size)
-        layer.key.weight[last], layer.key.bias[last] = _MARK * mark[0], _MARK * mark_bias[0]
-        named = slice(start, start + SERVED_LABELS)
-        layer.value.weight[named], layer.value.bias[named] = name, name_bias
-        layer.output.weight[:, named] = raising
-    for norm in (layer.attention_norm, layer.output_norm):
-        norm.weight.fill_(1.0)
-        norm.bias.zero_()
-    layer.narrow.weight.zero_()
-    layer.narrow.bias.zero_()
-
-
-def centre(model: Decoder, states: States, gain: float) -> None:
-    """Takes the mean final state out of the last bias and spreads the logits by ``gain``."""
-    layer = last_layer(model)
-    mean = torch.cat([layer.at(before, batch.last)[0].float() for batch, before in states]).mean(0)
-    layer.output_norm.bias.sub_(mean).mul_(gain)
-    layer.output_norm.weight.mul_(gain)
+def sampled(model: Decoder, probe: Probe, windows: list[Batch]) -> list[Sampled]:
+    """What there is before anything is changed."""
+    layer, found = gathering_layer(model), []
+    for batch in windows:
+        x = model.embed(batch.ids)
+        for below in model.layers[:-2]:
+            x = below(x)
+        states = layer.attended(x)
+        found.append(Sampled(batch, states, *probe(*held(batch, layer.fed(states)))))
+    return found
 
 
 @torch.no_grad()
+def point(model: Decoder, probe: Probe, windows: list[Batch]) -> None:
+    """Edits the last two layers in place; ``windows`` is the sample they are solved on."""
+    round_off(model)
+    sample = sampled(model, probe, windows)
+    layer = gathering_layer(model)
+    sample = _evened(layer, sample)
+    names = _quiet(torch.cat([take(found.states, found.batch.closing).float().flatten(0, 1) for found in sample]))
+    for part in (layer.widen, layer.narrow):
+        part.weight.zero_()
+        part.bias.zero_()
+    _clear(layer, 0, names)
+    _name(layer, 2 * SERVED_LABELS, names)
+    _bar(layer, 4 * SERVED_LABELS, sample)
+    round_off(model)
+    _compare(model, probe, sample)
+    rows = model.tokens[LABEL_IDS[:SERVED_LABELS]]
+    _look_and_name(model, names, rows - rows.mean(0))
+    _spread(model, [found.batch for found in sample if found.batch.labels.shape[1] == SERVED_LABELS])
+    round_off(model)
+
+
+def _evened(layer: Layer, sample: list[Sampled]) -> list[Sampled]:
+    """Makes all states as long as each other: the norm's gain and bias are left to what reads them."""
+    norm = layer.attention_norm
+    gain, bias = norm.weight.clone(), norm.bias.clone()
+    norm.weight.fill_(1.0)
+    norm.bias.zero_()
+    return [replace(found, states=((found.states.float() - bias) / gain).to(found.states.dtype)) for found in sample]
+
+
+def _quiet(states: Tensor) -> Tensor:
+    """The directions [width, labels] in which ``states`` vary least; not marks, nor the mean, which the norm takes."""
+    free = states[:, :-MARKS]
+    moments = free.T @ free
+    directions = torch.linalg.eigh(moments + moments.trace())[1][:, :SERVED_LABELS]
+    return F.pad(directions, (0, 0, 0, MARKS))
+
+
+def _clear(layer: Layer, first: int, names: Tensor) -> None:
+    for i, direction in enumerate(names.T):
+        units = slice(first + 2 * i, first + 2 * i + 2)
+        layer.widen.weight[units] = torch.stack([direction, -direction])
+        layer.narrow.weight[:, units] = torch.stack([-direction, direction], 1)
+
+
+def _name(layer: Layer, first: int, names: Tensor) -> None:
+    start = names.shape[0] - MARKS
+    for i, code in enumerate(marks()[1 : SERVED_LABELS + 1, :CODE_WIDTH]):
+        units = slice(first + 2 * i, first + 2 * i + 2)
+        layer.widen.weight[units, start : start + CODE_WIDTH] = _STEEP * code
+        layer.widen.weight[units, start + CONSTANT] = -_STEEP * _OWN_CODE
+        layer.widen.weight[units, start + ZERO] = -_STEEP * (code.sum() - _OWN_CODE)
+        layer.widen.bias[units] = _STEP
+        layer.narrow.weight[:, units] = _NAMED / 2 * torch.stack([names[:, i], -names[:, i]], 1)
+
+
+def _bar(layer: Layer, first: int, sample: list[Sampled]) -> None:
+    shown = sample[:: max(1, len(sample) // _SHOWN)]
+    states = torch.cat([found.states.float().flatten(0, 1) for found in shown])
+    other = torch.cat([_is_other(found.batch).flatten() for found in shown])
+    weight, bias = telling(states, other)
+    units = slice(first, first + 2)
+    layer.widen.weight[units] = _CUT * weight
+    layer.widen.bias[units] = _CUT * (bias - 0.5) + _STEP + 1
+    layer.narrow.weight[FRONTAL - MARKS, units] = _BARRED / 2 * torch.tensor([-1.0, 1.0])
+
+
+def _is_other(batch: Batch) -> Tensor:
+    return torch.ones(batch.ids.shape, dtype=torch.bool).scatter(1, batch.closing, False)
+
+
+def telling(states: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of what is above .75 for ``other`` states [states] and below .25 for the rest.
+
+    Least squares in rounds: those on the wrong side count more each time, those far on the right side less.
+    """
+    inputs = torch.cat([states, torch.ones(len(states), 1)], 1)
+    weights = torch.where(other, 1.0, other.sum() / (~other).sum() / 2)
+    found = torch.zeros(inputs.shape[1])
+    for _ in range(_ROUNDS):
+        gram = inputs.T @ (inputs * weights[:, None]) + 1e-4 * len(inputs) * torch.eye(inputs.shape[1])
+        found = torch.linalg.solve(gram, inputs.T @ (weights * other))
+        said = inputs @ found
+        wrong = torch.where(other, 0.75 - said, said - 0.25).clamp(0, 1)
+        weights = weights * (1 + 20 * wrong) * torch.where(other & (said > 1.3), 0.5, 1.0)
+    return found[:-1], found[-1]
+
+
+def _compare(model: Decoder, probe: Probe, sample: list[Sampled]) -> None:
+    """Queries and keys: the vectors as the probe read them, learnt anew from the cleared and named states."""
+    layer, last, width = gathering_layer(model), last_layer(model), model.tokens.shape[1]
+    ends = [held(found.batch, layer.fed(found.states)) for found in sample]
+    passages = torch.cat([found.passages.flatten(0, 1) for found in sample])
+    read = _again(probe.passage, torch.cat([closing.flatten(0, 1) for closing, _ in ends]), passages)
+    asked = _again(probe.query, torch.cat([ending for _, ending in ends]), torch.cat([f.queries for f in sample]))
+
+    size = width // HEADS
+    compared = size - 1
+    basis = torch.linalg.eigh(passages.T @ passages)[1][:, -HEADS * compared :]
+    rotation = torch.linalg.qr(torch.randn(HEADS * compared, HEADS * compared))[0] @ basis.T
+    rotation *= math.sqrt(_SHARPNESS * HEADS * math.sqrt(size))
+    for linear, (weight, bias) in ((last.query, asked), (last.key, read)):
+        for head in range(HEADS):
+            slices = rotation[head * compared : (head + 1) * compared]
+            linear.weight[head * size : head * size + compared] = slices @ weight
+            linear.bias[head * size : head * size + compared] = slices @ bias
+    bars = slice(compared, None, size)
+    last.query.weight[bars], last.query.bias[bars] = 0.0, math.sqrt(size)
+    last.key.weight[bars], last.key.bias[bars] = 0.0, 0.0
+    last.key.weight[bars, FRONTAL - MARKS], last.key.weight[bars, ZERO - MARKS] = _BAR_SCORE, -_BAR_SCORE
+
+
+def _again(linear: nn.Linear, states: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias that read ``vectors`` from changed states: what they read before, and what is to be added."""
+    before = states @ linear.weight.T
+    near = linear.weight * ((before * vectors).sum() / before.square().sum())
+    weight, bias = solved(states, vectors - states @ near.T, _RIDGE)
+    return weight + near, bias
+
+
+def _look_and_name(model: Decoder, names: Tensor, differences: Tensor) -> None:
+    layer, last = gathering_layer(model), last_layer(model)
+    size = len(names) // HEADS
+    read = names.T / layer.output_norm.weight
+    for linear in (last.value, last.output):
+        linear.weight.zero_()
+        linear.bias.zero_()
+    for head in range(HEADS):
+        named = slice(head * size, head * size + SERVED_LABELS)
+        last.value.weight[named], last.value.bias[named] = read, -read @ layer.output_norm.bias
+        last.output.weight[:, named] = _LOUD * torch.linalg.pinv(differences) / HEADS
+    for norm in (last.attention_norm, last.output_norm):
+        norm.weight.fill_(1.0)
+        norm.bias.zero_()
+    for linear in (last.widen, last.narrow):
+        linear.weight.zero_()
+        linear.bias.zero_()
+
+
+def _spread(model: Decoder, windows: list[Batch]) -> None:
+    """Scales the logits of a window to a spread that means something to whoever reads them as shares."""
+    logits = [label_logits(model, model(batch.ids, batch.last)[0], batch.labels) for batch in windows]
+    last_layer(model).output_norm.weight.mul_(_SPREAD / torch.cat(logits).std(-1).mean())
+
+
 def main() -> None:
-    """Edits a checkpoint in place."""
+    """Points a trained checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("data", "checkpoint"):
+    for name in ("data", "checkpoint", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--centre", action="store_true", help="only take the mean out")
-    parser.add_argument("--gain", type=float, default=1.0, help="factor on the logits")
-    parser.add_argument("--strength", type=float, default=60.0, help="how far attention moves the final state")
     arguments = parser.parse_args()
     settings, model, probe = load_settings(), load_decoder(arguments.checkpoint), Probe()
-    checkpoint = torch.load(arguments.checkpoint, weights_only=True)
-    probe.load_state_dict(checkpoint["probe"])
+    probe.load_state_dict(torch.load(arguments.checkpoint, weights_only=True)["probe"])
     torch.manual_seed(settings.seed)
-    states = states_of(model, Mixture(arguments.data, settings, np.random.default_rng(settings.seed)))
-    if not arguments.centre:
-        set_up(model, probe, states, arguments.strength)
-    centre(model, states, arguments.gain)
-    torch.save(checkpoint | {"model": model.state_dict()}, arguments.checkpoint)
+    mixture = Mixture(arguments.data, settings, np.random.default_rng(settings.seed))
+    point(model, probe, [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)])
+    torch.save({"model": model.state_dict()}, arguments.out)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ class RecastSettings:
     """The shape of the decoder."""
 
     vocab_size: int
-    context: int
-    period: int
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,10 @@ class TrainSettings:
     batch_tokens: int
     checkpoint_minutes: float
     temperature: float
-    auxiliary_weight: float
-    auxiliary_weight_end: float
-    distillation_weight: float
-    identity_weight: float
     recall_weight: float
     recall_weight_end: float
     compare_weight: float
-    attention_weight: float
-    favour_weight: float
+    held_weight: float
 
 
 @dataclass(frozen=True)

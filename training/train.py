@@ -19,20 +19,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training import losses
-from training.data import load_collection
-from training.model import Decoder, Probe, load_decoder, take
-from training.settings import Settings, TrainSettings, load_settings
-from training.vocabulary import IRRELEVANT_ID, LABEL_IDS, RELEVANT_ID
-from training.windows import SERVED_LABELS, Batch, Shape, Window, WindowSampler, batches, shape_at
+from training.carve import fixed
+from training.mixture import Mixture
+from training.model import Decoder, last_layer, load_decoder
+from training.probe import Probe, held, read_vectors
+from training.settings import TrainSettings, load_settings
+from training.slots import FRONT, SLOT
+from training.windows import Batch, Shape, batches, shape_at
 
-_DEV_SHAPE = Shape(passages=8, cut=48, hard=0.7)
-_PROBE_HASTE = 5.0  # times the learning rate
-_TRUST_FROM = 0.2  # share of the run from which the teacher's order of unjudged passages counts in full
-
-
-def label_logits(model: Decoder, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Logits [batch, n] of the labels [batch, n] at the last position."""
-    return torch.einsum("bw,bnw->bn", hidden.float(), F.embedding(labels, model.tokens))
+_SAMPLE = [(Shape(20, 78, 0.5), 80), (Shape(2, 78, 0.5), 1000)]  # that the probe is solved on
+_WHOLE_FROM = 0.9  # of the schedule: from there on slots are not cut apart
+_READER_HASTE = 0.1  # times the learning rate: the probe is solved already, and its inputs are long
 
 
 def top1(scores: Tensor, gold: Tensor) -> float:
@@ -45,56 +42,44 @@ def top1(scores: Tensor, gold: Tensor) -> float:
     )
 
 
+def vectors(model: Decoder, probe: Probe, batch: Batch, whole: bool) -> tuple[Tensor, Tensor]:
+    """What the probe reads: of passages [batch, n, width] and of queries [batch, width]."""
+    if whole:
+        return probe(*held(batch, model.below(batch.ids)))  # type: ignore[no-any-return]
+    closing, last = model.held(batch.ids, batch.last, batch.labels.shape[1])
+    return probe(closing.float(), last.float())  # type: ignore[no-any-return]
+
+
 def loss_of(
     model: Decoder, probe: Probe, batch: Batch, settings: TrainSettings, progress: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """The weighted sum of all signals, and each of them for the log.
-
-    Relevance, names and vectors are read before the last layer, where the last position can still attend to them.
-    """
-    hidden, before, shares = model(batch.ids, batch.last)
-    closing, others = take(before, batch.closing).float(), take(before, batch.others).float()
-    direction = model.tokens[RELEVANT_ID] - model.tokens[IRRELEVANT_ID]
-    rows = model.tokens[LABEL_IDS[:SERVED_LABELS]]
-    logits, relevance = label_logits(model, hidden, batch.labels), closing @ direction
-    gold, teacher, trust = batch.gold.float(), batch.teacher, min(1.0, progress / _TRUST_FROM)
-    mass = losses.wanted_mass(gold, teacher, settings.temperature)
-    attended = shares.mean(1).gather(1, batch.closing)
-    passages, queries = probe(closing, take(before, batch.last[:, None])[:, 0].float())
+    """The weighted sum of all signals, and each of them for the log."""
+    gold, teacher = batch.gold.float(), batch.teacher
+    passages, queries = vectors(model, probe, batch, progress > _WHOLE_FROM)
+    cosines = (passages * queries[:, None]).sum(-1)
     parts = {
         "passages": losses.recalled(passages, batch.vectors[:, :-1]),
         "queries": losses.recalled(queries, batch.vectors[:, -1]),
         "compared": losses.compared(queries, passages, batch.vectors, settings.temperature),
-        "ranknet": losses.weighted_ranknet(logits, gold, teacher, trust),
-        "soft": losses.distillation(logits, mass),
-        "dense": losses.auxiliary(relevance, gold, teacher, trust),
-        "nothing": losses.nothing(others @ direction),
-        "attention": losses.attention(attended, mass),
-        "named": losses.identity(closing, rows, batch.labels - LABEL_IDS[0]),
-        "favour": losses.favour(hidden.float().mean(0), rows),
+        "held": losses.weighted_ranknet(cosines / settings.temperature, gold, teacher),
     }
-    auxiliary = settings.auxiliary_weight + (settings.auxiliary_weight_end - settings.auxiliary_weight) * progress
     fading = 1 - (1 - settings.recall_weight_end / settings.recall_weight) * progress
     weights = {
         "passages": settings.recall_weight * fading,
         "queries": settings.recall_weight * fading,
         "compared": settings.compare_weight,
-        "ranknet": 1.0,
-        "soft": settings.distillation_weight,
-        "dense": auxiliary,
-        "nothing": auxiliary,
-        "attention": settings.attention_weight,
-        "named": settings.identity_weight,
-        "favour": settings.favour_weight,
+        "held": settings.held_weight,
     }
     total = sum((weights[name] * part for name, part in parts.items()), torch.zeros(()))
     shown = {name: part.item() for name, part in parts.items()}
-    hits = {
-        "top1": top1(logits, batch.gold),
-        "closing1": top1(relevance, batch.gold),
-        "attended": attended.sum(-1).mean().item(),
-    }
+    hits = {"top1": top1(cosines, batch.gold), "agreed": agreement(cosines, teacher)}
     return total, shown | hits
+
+
+def agreement(found: Tensor, wanted: Tensor) -> float:
+    """Mean correlation of the windows' scores with the teacher's."""
+    a, b = (x - x.mean(-1, keepdim=True) for x in (found, wanted))
+    return F.cosine_similarity(a, b, dim=-1).mean().item()
 
 
 def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
@@ -104,42 +89,19 @@ def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
     return cosine * min(1.0, (step + 1) / settings.warmup_steps)
 
 
-class Mixture:
-    """All collections, some queries of each held out; a share is the weight times the root of the queries."""
-
-    def __init__(self, folder: Path, settings: Settings, random: np.random.Generator) -> None:
-        self._random = random
-        self._samplers, shares, self.dev = [], [], []
-        for name, weight in settings.data.weights.items():
-            if not (folder / f"{name}.npz").exists():
-                continue
-            collection = load_collection(folder / f"{name}.npz")
-            fixed = np.random.default_rng(settings.seed)
-            order = fixed.permutation(len(collection.queries))
-            held, kept = order[: settings.data.dev_queries], order[settings.data.dev_queries :]
-            self._samplers.append(WindowSampler(collection, kept, random))
-            shares.append(weight * math.sqrt(len(kept)))
-            dev = WindowSampler(collection, held, fixed)
-            self.dev.append((name, [dev.sample(_DEV_SHAPE, int(query)) for query in held]))
-        self._shares = np.array(shares) / sum(shares)
-
-    def sample(self, shape: Shape, count: int) -> list[Window]:
-        """Windows of one shape, their collections drawn by share."""
-        picks = self._random.choice(len(self._samplers), count, p=self._shares)
-        return [self._samplers[i].sample(shape) for i in picks]
-
-
 @torch.inference_mode()
-def dev_top1(model: Decoder, mixture: Mixture) -> dict[str, float]:
-    """Share of held-out windows (8 passages, mostly mined negatives) whose first label is a relevant passage's."""
-    found = {}
+def dev_top1(model: Decoder, probe: Probe, mixture: Mixture) -> dict[str, float]:
+    """Share of held-out windows whose highest cosine is a relevant passage's."""
+    found, agreed = {}, []
     for name, windows in mixture.dev:
         hits = 0.0
         for batch in batches(windows, 8192):
-            logits = label_logits(model, model(batch.ids, batch.last)[0], batch.labels)
-            hits += batch.gold.gather(1, logits.argmax(-1, keepdim=True)).sum().item()
+            passages, queries = vectors(model, probe, batch, False)
+            cosines = (passages * queries[:, None]).sum(-1)
+            agreed.append(agreement(cosines, batch.teacher))
+            hits += batch.gold.gather(1, cosines.argmax(-1, keepdim=True)).sum().item()
         found[name] = hits / len(windows)
-    return found
+    return found | {"agreed": float(np.mean(agreed))}
 
 
 class Run:
@@ -147,14 +109,17 @@ class Run:
 
     def __init__(self, model: Decoder, settings: TrainSettings, path: Path) -> None:
         self.model, self.probe, self.path = model, Probe(), path
-        decayed = [p for p in model.parameters() if p.ndim > 1]
-        others = [p for p in model.parameters() if p.ndim <= 1]
+        readers = [*self.probe.parameters()]
+        known = set(map(id, [*readers, *last_layer(model).parameters()]))
+        decayed = [p for p in model.parameters() if p.ndim > 1 and id(p) not in known]
+        others = [p for p in model.parameters() if p.ndim <= 1 and id(p) not in known]
         groups: list[dict[str, Any]] = [
             {"params": decayed, "weight_decay": settings.weight_decay, "haste": 1.0},
             {"params": others, "weight_decay": 0.0, "haste": 1.0},
-            {"params": list(self.probe.parameters()), "weight_decay": 0.0, "haste": _PROBE_HASTE},
+            {"params": readers, "weight_decay": 0.0, "haste": _READER_HASTE},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.fixed: list[tuple[Tensor, Tensor]] = []
         self.counts = {"step": 0, "windows": 0, "tokens": 0}
         self.seconds = 0.0
 
@@ -185,8 +150,10 @@ class Run:
         loss, parts = loss_of(self.model, self.probe, batch, settings, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        torch.nn.utils.clip_grad_norm_(self.model.layers[:-1].parameters(), settings.clip)
         self.optimizer.step()
+        for view, value in self.fixed:
+            view.copy_(value)
         self.counts["step"] += 1
         self.counts["windows"] += len(batch.ids)
         self.counts["tokens"] += batch.ids.numel()
@@ -198,7 +165,6 @@ def train(
     mixture: Mixture,
     settings: TrainSettings,
     random: np.random.Generator,
-    skip: float = 0.0,
     report_every: int = 25,
 ) -> None:
     """Steps until the minutes are over or a signal asks to stop; then saves."""
@@ -208,10 +174,10 @@ def train(
     budget, last = settings.minutes * 60, time.monotonic()
     saved, reported, parts = run.seconds, (run.seconds, dict(run.counts)), []
     while run.seconds < budget and not stopped:
-        progress = skip + (1 - skip) * run.seconds / budget
+        progress = run.seconds / budget
         shape = shape_at(progress, random)
         tokens = int(settings.batch_tokens * (1 + progress))
-        per_window = min(1900, shape.passages * (shape.cut + 2) + 40)
+        per_window = FRONT + shape.passages * SLOT + 16
         drawn = mixture.sample(shape, max(4, 4 * tokens // per_window))
         parts += [run.step(batch, settings, progress) for batch in batches(drawn, tokens)]
         now = time.monotonic()
@@ -222,7 +188,7 @@ def train(
         if run.seconds - saved > settings.checkpoint_minutes * 60:
             saved = run.seconds
             run.save()
-            found = dev_top1(run.model, mixture)
+            found = dev_top1(run.model, run.probe, mixture)
             print(
                 f"dev top-1 {np.mean(list(found.values())):.3f}  " + " ".join(f"{n} {v:.2f}" for n, v in found.items()),
                 flush=True,
@@ -253,9 +219,6 @@ def main() -> None:
     for name in ("data", "start", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="instead of the configured minutes")
-    parser.add_argument(
-        "--skip", type=float, default=0.0, help="share of the schedule to skip, for weights that have seen it"
-    )
     arguments = parser.parse_args()
     settings = load_settings()
     options = (
@@ -266,10 +229,18 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     run = Run(load_decoder(arguments.start), options, arguments.out / "checkpoint.pt")
-    if run.path.exists():
+    resumed = run.path.exists()
+    if resumed:
         run.resume()
     random = np.random.default_rng([settings.seed, run.counts["step"]])
-    train(run, Mixture(arguments.data, settings, random), options, random, arguments.skip)
+    mixture = Mixture(arguments.data, settings, random)
+    if not resumed:
+        windows = [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)]
+        with torch.no_grad():
+            read_vectors(run.probe, [(batch, run.model.below(batch.ids)) for batch in windows])
+        run.save()
+    run.fixed = [(view, view.clone()) for view in fixed(run.model)]
+    train(run, mixture, options, random)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data import Collection
+from training.slots import AGAIN, FRONT, SLOT, filled
 from training.vocabulary import LABEL_IDS, QUERY_ID, RANK_ID
 
-MAX_TOKENS = 1900
 SERVED_LABELS = 20
+LONGEST_PASSAGE = SLOT - 2
+_UNCUT = 0.7
+_LISTED_FROM = 0.1  # of the schedule
 _FIRST_STAGE_NOISE = 0.12  # of a cosine: on judgements it was fitted to, the static embedder alone is right too often
 
 
@@ -27,8 +30,6 @@ class Window:
     ids: list[int]
     closing: list[int]
     """Position of each passage's closing label."""
-    others: list[int]
-    """Twice as many other positions: opening labels and ordinary tokens."""
     labels: list[int]
     gold: list[bool]
     teacher: list[float]
@@ -43,7 +44,6 @@ class Batch:
 
     ids: Tensor
     closing: Tensor
-    others: Tensor
     last: Tensor
     labels: Tensor
     gold: Tensor
@@ -68,30 +68,20 @@ class Shape:
 
 def spell(query: list[int], passages: list[list[int]], labels: list[int]) -> tuple[list[int], list[int]]:
     """The prompt's ids and the positions of the closing labels."""
-    ids, closing = [QUERY_ID, *query], []
+    ids, closing = [QUERY_ID, *filled(query, FRONT - 1)], []
     for label, passage in zip(labels, passages, strict=True):
-        ids += [label, *passage, label]
+        ids += [label, *filled(passage, SLOT - 2), label]
         closing.append(len(ids) - 1)
-    return [*ids, QUERY_ID, *query, RANK_ID], closing
+    return [*ids, QUERY_ID, *filled(query, max(len(query), AGAIN)), RANK_ID], closing
 
 
 def shape_at(progress: float, random: np.random.Generator) -> Shape:
-    """Small windows of random negatives first, then longer ones of harder negatives, then those of the served size."""
-    hard = float(np.clip((progress - 0.12) / 0.3, 0, 1)) * float(random.choice([1.0, 0.9, 0.7, 0.5, 0.2]))
-    shift = 0.0 if progress < 0.15 else 0.8
-    listed = 0.0 if progress < 0.4 else 0.5
-    if progress < 0.08:
-        return Shape(int(random.integers(2, 4)), int(random.integers(24, 49)), hard, shift)
-    if progress < 0.25:
-        return Shape(int(random.integers(2, 7)), int(random.integers(24, 49)), hard, shift)
-    if progress < 0.45:
-        return Shape(int(random.integers(4, 11)), int(random.integers(24, 57)), hard, shift, listed)
-    if progress < 0.7:
-        if random.random() < 0.6:
-            return Shape(20, int(random.integers(32, 73)), hard, shift, listed)
-    elif random.random() < 0.7:
-        return Shape(10, int(random.integers(40, 81)), hard, shift, listed)
-    return Shape(int(random.integers(4, 21)), int(random.integers(24, 81)), hard, shift, listed)
+    """Windows mostly of the served sizes; at first half of their negatives are random ones, then most are mined."""
+    hard = float(np.clip(0.5 + progress / 0.1, 0, 1)) * float(random.choice([1.0, 1.0, 0.9, 0.7, 0.4]))
+    cut = LONGEST_PASSAGE if random.random() < _UNCUT else int(random.integers(24, LONGEST_PASSAGE + 1))
+    listed = 0.35 if progress > _LISTED_FROM else 0.0
+    passages = int(random.choice([random.integers(4, 13), 10, SERVED_LABELS], p=[0.2, 0.45, 0.35]))
+    return Shape(passages, cut, hard, 0.15, listed)
 
 
 class WindowSampler:
@@ -111,19 +101,14 @@ class WindowSampler:
         chosen = chosen + self._negatives(query, shape, shape.passages - golds)
         order = self._order(query, chosen, shape)
         asked = collection.queries[query].tolist()
-        room = (MAX_TOKENS - 2 * len(asked) - 3) // len(chosen) - 2
-        passages = [collection.passages[chosen[i]][: min(shape.cut, room)].tolist() for i in order]
+        passages = [collection.passages[chosen[i]][: shape.cut].tolist() for i in order]
         labels = self._labels(shape)
         ids, closing = spell(asked, passages, labels)
-        opening = [end - len(passage) - 1 for end, passage in zip(closing, passages, strict=True)]
-        ordinary = random.integers(1, len(ids) - 1, len(closing)).tolist()
-        others = [i for i in (*opening, *ordinary) if i not in closing]
         vectors = np.concatenate(
             [collection.passage_vectors[[chosen[i] for i in order]], collection.query_vectors[None, query]]
         )
         cosines = vectors[:-1].astype(np.float32) @ vectors[-1].astype(np.float32)
-        others = (others + opening)[: 2 * len(closing)]
-        return Window(ids, closing, others, labels, [bool(i < golds) for i in order], cosines.tolist(), vectors)
+        return Window(ids, closing, labels, [bool(i < golds) for i in order], cosines.tolist(), vectors)
 
     def _golds(self, query: int) -> list[int]:
         """One relevant passage, now and then two or three; mostly those the teacher finds closest."""
@@ -173,7 +158,6 @@ def collate(windows: list[Window]) -> Batch:
     return Batch(
         ids=torch.tensor([window.ids + [0] * (width - len(window.ids)) for window in windows]),
         closing=torch.tensor([window.closing for window in windows]),
-        others=torch.tensor([window.others for window in windows]),
         last=torch.tensor([len(window.ids) - 1 for window in windows]),
         labels=torch.tensor([window.labels for window in windows]),
         gold=torch.tensor([window.gold for window in windows]),
