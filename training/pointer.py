@@ -217,7 +217,7 @@ def _look_and_name(model: Decoder, names: Tensor, differences: Tensor) -> None:
 
 def _spread(model: Decoder, windows: list[Batch]) -> None:
     """Scales the logits of a window to a spread that means something to whoever reads them as shares."""
-    logits = [label_logits(model, model(batch.ids, batch.last)[0], batch.labels) for batch in windows]
+    logits = [label_logits(model, model(batch.ids, batch.last), batch.labels) for batch in windows]
     last_layer(model).output_norm.weight.mul_(_SPREAD / torch.cat(logits).std(-1).mean())
 
 

@@ -45,9 +45,11 @@ def top1(scores: Tensor, gold: Tensor) -> float:
 def vectors(model: Decoder, probe: Probe, batch: Batch, whole: bool) -> tuple[Tensor, Tensor]:
     """What the probe reads: of passages [batch, n, width] and of queries [batch, width]."""
     if whole:
-        return probe(*held(batch, model.below(batch.ids)))  # type: ignore[no-any-return]
-    closing, last = model.held(batch.ids, batch.last, batch.labels.shape[1])
-    return probe(closing.float(), last.float())  # type: ignore[no-any-return]
+        closing, last = held(batch, model.below(batch.ids))
+    else:
+        closing, last = model.held(batch.ids, batch.last, batch.labels.shape[1])
+    passages, queries = probe(closing.float(), last.float())
+    return passages, queries
 
 
 def loss_of(
