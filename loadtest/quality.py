@@ -65,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--strategies", nargs="+", default=["single", "top_down", "tournament", "sliding"])
     parser.add_argument("--queries", type=int, default=40, help="of each set, all if it has fewer")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--first-stage-weight", type=float, help="how much the first stage's order counts")
     parser.add_argument("--kept", type=Path, default=Path("quality.jsonl"))
     return parser.parse_args()
 
@@ -76,7 +77,9 @@ def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy:
         return
     folder = BeirFolder(options.data / name)
     qrels = folder.qrels(OFFICIAL if folder.candidates_file() else TEST)
-    found = asyncio.run(_rank(folder, qrels, first_stage, strategy, Sample(options.queries, options.seed)))
+    sample = Sample(options.queries, options.seed)
+    rerank = RerankOptions(strategy=strategy, first_stage_weight=options.first_stage_weight)
+    found = asyncio.run(_rank(folder, qrels, first_stage, rerank, sample))
     with options.kept.open("a", encoding="utf-8") as file:
         for row in compare(found.measurements, qrels):
             cell = Cell(name, first_stage, row.name, [*row.ndcg.values()], row.prompts, row.rounds, row.tokens)
@@ -84,8 +87,8 @@ def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy:
                 file.write(json.dumps(asdict(cell)) + "\n")
 
 
-async def _rank(folder: BeirFolder, qrels: Qrels, first_stage: str, strategy: str, sample: Sample) -> Found:
-    way = {strategy: Conditions(mode=RetrievalMode.HYBRID, rerank=RerankOptions(strategy=strategy), timeout_ms=600_000)}
+async def _rank(folder: BeirFolder, qrels: Qrels, first_stage: str, rerank: RerankOptions, sample: Sample) -> Found:
+    way = {str(rerank.strategy): Conditions(mode=RetrievalMode.HYBRID, rerank=rerank, timeout_ms=600_000)}
     settings = load()
     if first_stage == BM25:
         run = None if folder.candidates_file() else BM25_RUN

@@ -147,7 +147,10 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class WindowReading:
-    """One prompt as it was answered: the candidates shown and the logit of each one's label."""
+    """One prompt as it was answered: the candidates shown and the logit of each one's label.
+
+    Where the first stage's order counts, its part is in the logits.
+    """
 
     round: int
     window: Window
@@ -228,6 +231,8 @@ class RerankOptions:
 
     ``passage_tokens`` is the most that is read of a passage where that is less than the profile's own budget.
     ``chunks`` is the most chunks of a longer passage that are ranked; where it is not given, its beginning is.
+    ``first_stage_weight`` is how much the order counts that the candidates came in (``ranking/prior.py``): where it is
+    not given, what the profile says in a search, and nothing for documents that the caller brings.
     """
 
     enabled: bool = True
@@ -236,6 +241,7 @@ class RerankOptions:
     passage_tokens: int | None = None
     parameters: Parameters = AS_USUAL
     chunks: int | None = None
+    first_stage_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

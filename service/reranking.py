@@ -159,6 +159,7 @@ class _Work:
             tenant=self.request.tenant,
             depth=rung.depth,
             passage_tokens=self.request.rerank.passage_tokens,
+            first_stage_weight=_first_stage_weight(self.request),
         )
         outcome = replace(outcome, ranking=replace(outcome.ranking, why=rung.why))
         if rung.step is None:
@@ -182,6 +183,12 @@ class _Work:
     def out_of_time(self) -> Outcome:
         """The first-stage order, for want of time."""
         return self.unranked(DegradedReason.DEADLINE, DeadlineExceeded("the time left does not suffice to rank"))
+
+
+def _first_stage_weight(request: SearchRequest | RerankRequest) -> float | None:
+    """What the request says, or leaves to the profile. Whoever brings documents may have them in any order."""
+    asked = request.rerank.first_stage_weight
+    return 0.0 if asked is None and isinstance(request, RerankRequest) else asked
 
 
 def _asked(request: SearchRequest | RerankRequest, ranker: ListRanker, depth: int) -> Rung:

@@ -90,9 +90,10 @@ def pipeline(
     shelf: Shelf | None = None,
     store: Store | None = None,
     embedder: AxisEmbedder | None = None,
+    builder: PromptBuilder = BUILDER,
 ) -> Pipeline:
     shelf = shelf or Shelf()
-    ranker = Ranker(BUILDER, scorer)
+    ranker = Ranker(builder, scorer)
     return Pipeline(
         {"shelf": shelf},
         {"onepass-mini": ranker},
@@ -325,6 +326,25 @@ async def test_an_answer_with_feedback_is_kept_and_is_no_answer_without() -> Non
     assert kept.cache is CacheState.HIT
     assert [each.from_feedback for each in kept.candidates] == [each.from_feedback for each in made.candidates]
     assert (await pipe.search(search())).cache is CacheState.MISS
+
+
+TRUSTING = PromptBuilder(BUILDER.profile.model_copy(update={"first_stage_weight": 10.0}))
+
+
+async def test_the_first_stages_order_counts_in_a_search_and_not_for_documents_of_the_caller() -> None:
+    backwards = FakeScorer(relevance=lambda passage: float(passage[-1]) / 1000)  # the id of the number
+    pipe = pipeline(backwards, Recorder(), builder=TRUSTING)
+    documents = tuple(Document(str(n), f"passage {n}") for n in range(10))
+    brought = RerankRequest("query", documents, 10_000)
+
+    trusted = [result.candidate.document.id for result in (await pipe.search(search())).results]
+    by_model = (await pipe.rerank(brought)).ranking.order
+    asked_for = (await pipe.rerank(replace(brought, rerank=RerankOptions(first_stage_weight=10.0)))).ranking.order
+
+    assert trusted == FIRST_STAGE_ORDER
+    assert by_model != tuple(range(10))
+    assert sorted(by_model) == list(range(10))
+    assert asked_for == tuple(range(10))
 
 
 LONG = "nothing to see here . " * 100

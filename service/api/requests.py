@@ -172,6 +172,7 @@ def _options(body: native.RerankOptionsBody) -> RerankOptions:
         strategy=body.strategy,
         parameters=parameters,
         chunks=body.chunks,
+        first_stage_weight=body.first_stage_weight,
     )
 
 

@@ -69,6 +69,10 @@ def evaluate(
     chunks: Annotated[
         int | None, typer.Option(min=1, help="Rank so many chunks of a long document.", show_default="its beginning")
     ] = None,
+    first_stage_weight: Annotated[
+        float | None,
+        typer.Option(min=0, max=10, help="How much the first stage's order counts.", show_default="the profile's"),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many judged queries.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Queries under way at once.")] = 1,
     relevant_from: Annotated[int, typer.Option(min=1, help="Lowest grade that MRR and recall call relevant.")] = 1,
@@ -102,7 +106,10 @@ def evaluate(
         timeout_ms=timeout_ms,
         concurrency=concurrency,
     )
-    conditions = {name: replace(asked, rerank=replace(options, chunks=chunks)) for name, options in ways.items()}
+    conditions = {
+        name: replace(asked, rerank=replace(options, chunks=chunks, first_stage_weight=first_stage_weight))
+        for name, options in ways.items()
+    }
     is_given = given or run is not None
     if feedback and (is_given or asked.mode is RetrievalMode.LEXICAL):
         raise InvalidInput("feedback moves a vector: it needs a search that is not lexical", field="feedback")

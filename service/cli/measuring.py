@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -53,10 +53,10 @@ class Sample:
 
 
 async def rerank_lists(settings: Settings, lists: Sequence[CandidateList], ways: Mapping[str, Conditions]) -> Found:
-    """Rerank ``lists`` in each of ``ways``."""
+    """Rerank ``lists`` in each of ``ways``. They are a first stage's: its order counts as in a search."""
 
     def measure(pipeline: Pipeline, way: Conditions, shown: Progress) -> Coroutine[Any, Any, list[Measured]]:
-        return evaluate_rerank(pipeline, lists, way, shown)
+        return evaluate_rerank(pipeline, lists, _as_in_a_search(way, pipeline), shown)
 
     with TemporaryDirectory() as nothing:  # reranking needs no index, so none is opened
         async with build_pipeline(_in_directory(settings, nothing)) as pipeline:
@@ -89,6 +89,13 @@ async def _found(pipeline: Pipeline, ways: Mapping[str, Conditions], count: int,
         with progress(name, "queries", count) as shown:
             measurements[name] = await measure(pipeline, way, shown)
     return Found(measurements, plans)
+
+
+def _as_in_a_search(way: Conditions, pipeline: Pipeline) -> Conditions:
+    if way.rerank.first_stage_weight is not None:
+        return way
+    profile = pipeline.rankers[way.rerank.profile or pipeline.default_profile].profile
+    return replace(way, rerank=replace(way.rerank, first_stage_weight=profile.first_stage_weight))
 
 
 def _plan(ranker: Ranker, top_k: int, count: int, strategy: str) -> Plan:

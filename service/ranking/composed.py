@@ -126,6 +126,7 @@ class _Composed(ABC):
         tenant: str | None = None,
         depth: int | None = None,
         passage_tokens: int | None = None,
+        first_stage_weight: float | None = None,
     ) -> Outcome:
         """An order over all candidates, see ``Ranker.rank``; degraded where one of the parts is."""
         within = len(candidates) if depth is None else depth
@@ -142,6 +143,7 @@ class _Composed(ABC):
                     tenant=tenant,
                     depth=min(within, member.depth or within),
                     passage_tokens=passage_tokens,
+                    first_stage_weight=first_stage_weight,
                 )
 
         if strategy in {None, self.strategy}:

@@ -14,6 +14,7 @@ from service.domain import Window, WindowReading
 from service.engine.scorer import LabelLogits, Prompt, Scorer
 from service.errors import DeadlineExceeded, EngineError
 from service.observability.spans import annotate, span
+from service.ranking.prior import Weigh, unweighed
 from service.ranking.strategies.plan import Order, Plan, Round
 
 RESERVE_S = 0.02
@@ -48,7 +49,13 @@ def only(answers: Sequence[LabelLogits]) -> LabelLogits:
 
 
 async def drive(
-    plan: Plan, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline, *, read: ReadScores = only
+    plan: Plan,
+    make_prompts: MakePrompts,
+    scorer: Scorer,
+    deadline: Deadline,
+    *,
+    read: ReadScores = only,
+    weigh: Weigh = unweighed,
 ) -> PlanRun:
     """Score the plan's rounds one after the other until it ends, the deadline comes, or the engine fails.
 
@@ -68,7 +75,7 @@ async def drive(
                 rounds += 1
                 prompts += sum(map(len, asked))
                 tokens += sum(len(prompt.token_ids) for window in asked for prompt in window)
-                scores = [read(values) for values in answers]
+                scores = [weigh(window, read(values)) for window, values in zip(step.windows, answers, strict=True)]
                 answered = zip(step.windows, scores, strict=True)
                 readings.extend(WindowReading(rounds, window, values) for window, values in answered)
                 step = plan.send(scores)

@@ -102,6 +102,9 @@ class Profile(BaseModel):
     query_tokens: int = Field(ge=1, description="most tokens of the query")
     context_tokens: int = Field(ge=1, description="most tokens of a prompt")
     slots: Slots | None = Field(None, description="texts fill places that are always equally long")
+    first_stage_weight: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="how much the first stage's order counts in a search"
+    )
     instruction: str = Field("", description="fills {instruction} in the template")
     guarded: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="what no passage or query may spell, beside labels and special tokens"

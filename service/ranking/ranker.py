@@ -25,6 +25,7 @@ from service.ranking.auto import AUTO
 from service.ranking.calibration import rank_only, relevance
 from service.ranking.cost import PlanCost, mean_tokens, plan_cost
 from service.ranking.driver import drive
+from service.ranking.prior import by_first_stage
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from service.ranking.strategies.plan import Plan, PlanOptions
@@ -78,6 +79,7 @@ class ListRanker(Protocol):
         tenant: str | None = None,
         depth: int | None = None,
         passage_tokens: int | None = None,
+        first_stage_weight: float | None = None,
     ) -> Outcome:
         """An order over all candidates, see ``Ranker.rank``."""
 
@@ -137,11 +139,13 @@ class Ranker:
         tenant: str | None = None,
         depth: int | None = None,
         passage_tokens: int | None = None,
+        first_stage_weight: float | None = None,
     ) -> Outcome:
         """An order over all candidates whose best ``top_k`` the strategy sees to.
 
         With ``depth``, only so many of the first are ranked; the others stay behind them as they were. With
-        ``passage_tokens``, no more than so many of a passage are read.
+        ``passage_tokens``, no more than so many of a passage are read. ``first_stage_weight`` is the profile's where
+        none is given.
 
         A deadline or an engine failure does not raise: the best order known so far comes back, marked with the reason.
 
@@ -157,7 +161,9 @@ class Ranker:
         plan = find(name)(ranked, options)
         source = _PromptSource(self.builder, query, candidates, tenant, passage_tokens)
         reading = self.profile.reading
-        run = await drive(plan, source.prompts, self.scorer, deadline, read=reading.scores)
+        weight = self.profile.first_stage_weight if first_stage_weight is None else first_stage_weight
+        weigh = by_first_stage(candidates, weight)
+        run = await drive(plan, source.prompts, self.scorer, deadline, read=reading.scores, weigh=weigh)
         order = (*run.order, *range(ranked, count))
         ranking = Ranking(
             order=order,

@@ -75,6 +75,13 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
         422,
         "relevant_spans",
     ),
+    (
+        "a first stage of negative weight",
+        "/v1/search",
+        {"query": "q", "rerank": {"first_stage_weight": -0.5}},
+        422,
+        "rerank.first_stage_weight",
+    ),
     ("spans of no chunks", "/v1/search", {"query": "q", "relevant_spans": True}, 422, "relevant_spans"),
     ("field misspelt", "/v1/search", {"query": "q", "topk": 3}, 422, "topk"),
     ("index unknown", "/v1/search", {"query": "q", "index": "nowhere"}, 404, "index"),

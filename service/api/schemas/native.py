@@ -60,6 +60,7 @@ Text = Annotated[str, AfterValidator(_encodable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_json)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Chunks = Annotated[int, Field(ge=1, le=8, strict=True)]
+Weight = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
 SOME = Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
 """What makes a list one of documents: neither none nor too many, and looked through up to the first fault."""
@@ -132,6 +133,11 @@ class RerankOptionsBody(Body):
         None,
         description="rank so many chunks of a long document, those nearest to the query; else its beginning",
     )
+    first_stage_weight: Weight | None = Field(
+        None,
+        description="how much the order counts that the candidates came in: what the profile says in a search, and "
+        "nothing for documents of the request, where none is given",
+    )
 
 
 class SearchBody(Body):
@@ -150,7 +156,8 @@ class SearchBody(Body):
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
     priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
     explain: bool = Field(
-        default=False, description="add the plan, each window shown to the model and its label logits"
+        default=False,
+        description="add the plan, each window shown to the model and its label logits, the first stage's part in them",
     )
     relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked, with `chunks`")
     return_documents: bool = Field(default=True, description="give title, text and metadata of each result")
@@ -183,7 +190,8 @@ class RerankBody(Body):
     strict: bool = Field(default=False, description="an error instead of a degraded answer")
     priority: Priority = Field(0, description="higher is ranked first when not all can be at once; -100 to 100")
     explain: bool = Field(
-        default=False, description="add the plan, each window shown to the model and its label logits"
+        default=False,
+        description="add the plan, each window shown to the model and its label logits, the first stage's part in them",
     )
     relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked, with `chunks`")
     return_documents: bool = Field(default=False, description="give title, text and metadata of each result")
