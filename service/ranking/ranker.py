@@ -201,9 +201,9 @@ class Ranker:
     def likely_cost(
         self, query: str, count: int, *, strategy: str, top_k: int, parameters: Parameters = AS_USUAL
     ) -> PlanCost:
-        """The cost of ``count`` candidates not known yet, taken to be half as long as they may be."""
+        """The cost of ``count`` candidates not known yet, taken to be half as long as they may be, or to fill slots."""
         options = self._options(strategy, top_k, parameters)
-        passage_tokens = self.profile.passage_tokens / 2
+        passage_tokens = self.profile.passage_tokens / (2 if self.profile.slots is None else 1)
         return plan_cost(self.builder, query, strategy, options, count=count, passage_tokens=passage_tokens)
 
     def _options(self, strategy: str, top_k: int, parameters: Parameters) -> PlanOptions:

@@ -9,7 +9,7 @@ from service.domain import Candidate, Document
 from service.engine.fake import FakeScorer
 from service.engine.scorer import LabelLogits, Prompt
 from service.errors import InvalidInput, NotFound
-from service.ranking.profile import Slots
+from service.ranking.profile import Profile, Slots
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.ranking.strategies.registry import STRATEGIES
@@ -50,6 +50,14 @@ async def test_no_plan_costs_more_than_was_said(builder: PromptBuilder, strategy
     if strategy != "top_down":  # which may end early
         assert scorer.prompts == cost.prompts
         assert scorer.tokens >= 0.8 * cost.tokens
+
+
+async def test_slots_cost_as_much_before_their_passages_are_known(profile: Profile) -> None:
+    slotted = profile.model_copy(update={"slots": Slots(query_before=4, query_after=4)})
+    ranker = Ranker(PromptBuilder(slotted), FakeScorer())
+    candidates = tokenised(ranker.builder, 12)
+    known = ranker.cost("a file", candidates, strategy="sliding", top_k=3)
+    assert ranker.likely_cost("a file", 12, strategy="sliding", top_k=3) == known
 
 
 async def test_a_plan_of_more_prompts_than_may_be_is_refused(builder: PromptBuilder) -> None:
