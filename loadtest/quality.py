@@ -1,9 +1,9 @@
 """nDCG@10 of every strategy on judged sets: ``python -m loadtest.quality DATA --sets scifact cosqa [--queries 40]``.
 
-DATA holds folders in the BEIR layout. Each set is ranked over two first stages: BM25's list of 100, which is
-``candidates.jsonl`` or ``runs/bm25_test_top100.tsv``, and the service's own hybrid over the set's corpus. Queries are
-drawn with a seed. What is done is kept in ``--kept``, so that a run that was stopped goes on where it was; the tables
-in Markdown are printed from there.
+DATA holds folders in the BEIR layout. Each set is ranked over two first stages, the best ``--depth`` of each: BM25's
+list of 100, which is ``candidates.jsonl`` or ``runs/bm25_test_top100.tsv``, and the service's own hybrid over the set's
+corpus. Queries are drawn with a seed. What is done is kept in ``--kept``, so that a run that was stopped goes on where
+it was; the tables in Markdown are printed from there.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Cell:
 def main() -> None:
     """Measure what is not kept yet, then print the tables."""
     options = _options()
-    for strategy, name, first_stage in product(options.strategies, options.sets, (BM25, HYBRID)):
+    for strategy, name, first_stage in product(options.strategies, options.sets, options.lists):
         _measure(options, name, first_stage, strategy)
     print(tables([cell for cell in _kept(options.kept) if cell.set in options.sets]))
 
 
 def tables(cells: Sequence[Cell]) -> str:
-    """Quality of each strategy on each list, and what it costs, in Markdown."""
-    return f"{_quality_table(cells)}\n\n{_cost_table(cells)}"
+    """Quality of each strategy on each list, what it gains there, and what it costs, in Markdown."""
+    return f"{_quality_table(cells)}\n\n{_gain_table(cells)}\n\n{_cost_table(cells)}"
 
 
 def _options() -> argparse.Namespace:
@@ -63,6 +63,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", required=True)
     parser.add_argument("--strategies", nargs="+", default=["single", "top_down", "tournament", "sliding"])
+    parser.add_argument("--lists", nargs="+", choices=(BM25, HYBRID), default=(BM25, HYBRID))
+    parser.add_argument("--depth", type=int, default=100, help="candidates of each list")
     parser.add_argument("--queries", type=int, default=40, help="of each set, all if it has fewer")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--first-stage-weight", type=float, help="how much the first stage's order counts")
@@ -78,8 +80,13 @@ def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy:
     folder = BeirFolder(options.data / name)
     qrels = folder.qrels(OFFICIAL if folder.candidates_file() else TEST)
     sample = Sample(options.queries, options.seed)
-    rerank = RerankOptions(strategy=strategy, first_stage_weight=options.first_stage_weight)
-    found = asyncio.run(_rank(folder, qrels, first_stage, rerank, sample))
+    way = Conditions(
+        mode=RetrievalMode.HYBRID,
+        candidates=options.depth,
+        rerank=RerankOptions(strategy=strategy, first_stage_weight=options.first_stage_weight),
+        timeout_ms=600_000,
+    )
+    found = asyncio.run(_rank(folder, qrels, first_stage, {strategy: way}, sample))
     with options.kept.open("a", encoding="utf-8") as file:
         for row in compare(found.measurements, qrels):
             cell = Cell(name, first_stage, row.name, [*row.ndcg.values()], row.prompts, row.rounds, row.tokens)
@@ -87,16 +94,17 @@ def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy:
                 file.write(json.dumps(asdict(cell)) + "\n")
 
 
-async def _rank(folder: BeirFolder, qrels: Qrels, first_stage: str, rerank: RerankOptions, sample: Sample) -> Found:
-    way = {str(rerank.strategy): Conditions(mode=RetrievalMode.HYBRID, rerank=rerank, timeout_ms=600_000)}
+async def _rank(
+    folder: BeirFolder, qrels: Qrels, first_stage: str, ways: dict[str, Conditions], sample: Sample
+) -> Found:
     settings = load()
     if first_stage == BM25:
         run = None if folder.candidates_file() else BM25_RUN
         judged = (one for one in given_lists(folder, run) if one.query_id in qrels)
         lists = sample.of(sorted(judged, key=lambda one: one.query_id))
-        return await rerank_lists(settings, lists, way)
+        return await rerank_lists(settings, lists, ways)
     queries = dict(sample.of(sorted((key, text) for key, text in folder.queries().items() if key in qrels)))
-    return await search_queries(settings, queries, folder, way)
+    return await search_queries(settings, queries, folder, ways)
 
 
 def _kept(path: Path) -> list[Cell]:
@@ -123,6 +131,17 @@ def _quality_table(cells: Sequence[Cell]) -> str:
         shown = {cell.strategy: f"{fmean(cell.ndcg):.3f}".lstrip("0") for cell in (first_stage, *ranked)}
         values = [shown.get(strategy, "") + stars.get(strategy, "") for strategy in strategies]
         rows.append([first_stage.set, str(len(first_stage.ndcg)), first_stage.first_stage, *values])
+    return _markdown(rows)
+
+
+def _gain_table(cells: Sequence[Cell]) -> str:
+    """What each strategy adds to the first stage's nDCG@10: mean and 95% interval of the paired bootstrap."""
+    rows = [["set", "list", "strategy", "gain", "95%", "p"]]
+    for first_stage, *ranked in _by_list(cells):
+        for cell in ranked:
+            gain = paired_bootstrap(cell.ndcg, first_stage.ndcg)
+            interval = f"{gain.low:+.3f} to {gain.high:+.3f}"
+            rows.append([cell.set, cell.first_stage, cell.strategy, f"{gain.mean:+.3f}", interval, f"{gain.p:.4f}"])
     return _markdown(rows)
 
 

@@ -57,4 +57,5 @@ def test_a_gain_of_every_query_has_a_star_and_luck_has_none() -> None:
         Cell("s", "BM25", "single", [0.9, 0.1, 0.4, 0.3, 0.6, 0.1], 1, 1, 100),
     ]
     assert "| s | 6 | BM25 | .350 | .450* | .400 |" in tables(cells)
+    assert "| s | BM25 | sliding | +0.100 | +0.100 to +0.100 | 0.0001 |" in tables(cells)
     assert "| sliding | 19 | 19 | 1,000 |" in tables(cells)
