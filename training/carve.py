@@ -20,6 +20,7 @@ ISOLATION = 24.0
 """What a score loses per unit by which two codes differ; half of it for the nearest. Twice that in late layers."""
 _LATE = 4  # from this layer on some tokens' norms are so large that little is left of their marks
 _STRICT = 32.0  # of the layer that gathers, which compares nothing else
+_ASKING = 0.02  # of that layer's queries: its keys begin at zero, so that it weighs a slot's tokens alike, and learn
 _SEEING_HEADS = 4
 _UNSEEN = 3.0  # what the first slot's tokens lose in those heads
 _EPSILON = 1e-5
@@ -54,6 +55,8 @@ def carve(model: Decoder, ids: Tensor) -> None:
     gathering.output.weight[-MARKS:] = 0
     gathering.output.bias[-MARKS:] = 0
     _compare_codes(gathering, 0, _STRICT)
+    asked = gathering.query.weight.view(HEADS, -1, gathering.query.in_features)[:, :-_COMPARED, :-MARKS]
+    asked.copy_(_ASKING * torch.randn(asked.shape))
 
 
 def fixed(model: Decoder) -> list[Tensor]:

@@ -29,8 +29,10 @@ from training.beir import Qrels, read_corpus, read_jsonl, read_qrels, read_queri
 from training.bm25 import BM25
 from training.encoder import Encoder
 from training.settings import DataSettings, load_settings
+from training.strange import STRANGE, save_strange
 
 _DENSE = ("passage_vectors", "query_vectors", "hard", "passage_places", "query_places")
+_PARAGRAPH_WORDS, _PARAGRAPH_STEP = 60, 2  # sentences: a paragraph begins at every second one
 _DOCSTRING = re.compile(r"\s*[rRuU]?(\"\"\"|''')(.*?)\1", re.DOTALL)
 
 
@@ -57,6 +59,8 @@ class Collection:
     passage_places: NDArray[np.float16]
     query_places: NDArray[np.float16]
     """The static embedder's vectors: they order a window as a first stage would."""
+    own: int = 0
+    """From this passage on they are of no collection: see ``strange.py``."""
 
 
 def read_source(folder: Path) -> Source:
@@ -94,9 +98,30 @@ def title_source(folder: Path) -> Source:
     return Source({record["_id"]: record["text"] for record in records}, queries, {name: {name: 1} for name in queries})
 
 
+def paragraph_source(folder: Path) -> Source:
+    """Neighbouring sentences of a set of sentences, joined to paragraphs."""
+    tested, corpus = tested_documents(folder), read_corpus(folder)
+    names = [name for name in corpus if name not in tested]
+    paragraphs: dict[str, str] = {}
+    holding: dict[str, list[str]] = {}
+    for start in range(0, len(names), _PARAGRAPH_STEP):
+        text, end = "", start
+        while end < len(names) and len(text.split()) < _PARAGRAPH_WORDS:
+            text, end = f"{text} {corpus[names[end]]}".strip(), end + 1
+        paragraphs[f"p{start}"] = text
+        for name in names[start:end]:
+            holding.setdefault(name, []).append(f"p{start}")
+    relevant = {
+        query: {paragraph: 1 for document in documents for paragraph in holding.get(document, ())}
+        for query, documents in read_qrels(folder / "qrels" / "train.tsv").items()
+    }
+    return Source(paragraphs, read_queries(folder), {query: found for query, found in relevant.items() if found})
+
+
 _SYNTHETIC: dict[str, tuple[str, Callable[[Path], Source]]] = {
     "cosqa-docstrings": ("cosqa", docstring_source),
     "scifact-titles": ("scifact", title_source),
+    "squad-paragraphs": ("squad-sentences", paragraph_source),
 }
 
 
@@ -217,6 +242,7 @@ def main() -> None:
     tokenizer.encode_special_tokens = True
     encoder = Encoder(arguments.encoder)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    save_strange(tokenizer, encoder, settings.chunk_tokens, arguments.out / STRANGE)
     for name in settings.weights:
         source, begun = load_source(arguments.data, name), time.monotonic()
         if source is None:

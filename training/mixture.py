@@ -1,15 +1,29 @@
 """All collections together: which window comes from which, and what is held out."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from training.data import load_collection
+from training.data import Collection, load_collection
 from training.settings import Settings
+from training.strange import STRANGE, Strange, load_strange
 from training.windows import Shape, Window, WindowSampler
 
 _DEV_SHAPE = Shape(passages=20, cut=78, hard=0.9)
+
+
+def joined(collection: Collection, strange: Strange) -> Collection:
+    """The collection with strange texts behind its own."""
+    places = np.zeros((len(strange.passages), collection.passage_places.shape[1]), np.float16)
+    return replace(
+        collection,
+        passages=[*collection.passages, *strange.passages],
+        passage_vectors=np.concatenate([collection.passage_vectors, strange.vectors]),
+        passage_places=np.concatenate([collection.passage_places, places]),
+        own=len(collection.passages),
+    )
 
 
 class Mixture:
@@ -17,11 +31,12 @@ class Mixture:
 
     def __init__(self, folder: Path, settings: Settings, random: np.random.Generator) -> None:
         self._random = random
+        strange = load_strange(folder / STRANGE)
         self._samplers, shares, self.dev = [], [], []
         for name, weight in settings.data.weights.items():
             if not (folder / f"{name}.npz").exists():
                 continue
-            collection = load_collection(folder / f"{name}.npz")
+            collection = joined(load_collection(folder / f"{name}.npz"), strange)
             fixed = np.random.default_rng(settings.seed)
             order = fixed.permutation(len(collection.queries))
             held, kept = order[: settings.data.dev_queries], order[settings.data.dev_queries :]

@@ -4,6 +4,8 @@ The schedule follows the clock: curriculum and learning rate (warm-up, then cosi
 that has passed, so a run ends well on a machine of any speed.
 
 usage: python -m training.train --data DIR --start recast.safetensors --out DIR [--minutes N]
+
+``--start`` takes another run's ``checkpoint.pt`` as well: its weights, with a schedule of its own.
 """
 
 import argparse
@@ -236,11 +238,12 @@ def main() -> None:
         run.resume()
     random = np.random.default_rng([settings.seed, run.counts["step"]])
     mixture = Mixture(arguments.data, settings, random)
-    if not resumed:
+    if not resumed and arguments.start.suffix == ".pt":
+        run.probe.load_state_dict(torch.load(arguments.start, weights_only=True)["probe"])
+    elif not resumed:
         windows = [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)]
         with torch.no_grad():
             read_vectors(run.probe, [(batch, run.model.below(batch.ids)) for batch in windows])
-        run.save()
     run.fixed = [(view, view.clone()) for view in fixed(run.model)]
     train(run, mixture, options, random)
 

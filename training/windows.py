@@ -19,6 +19,7 @@ from training.vocabulary import LABEL_IDS, QUERY_ID, RANK_ID
 SERVED_LABELS = 20
 LONGEST_PASSAGE = SLOT - 2
 _UNCUT = 0.7
+_NOT_STRANGE = 0.985  # of the negatives
 _LISTED_FROM = 0.1  # of the schedule
 _FIRST_STAGE_NOISE = 0.12  # of a cosine: on judgements it was fitted to, the static embedder alone is right too often
 
@@ -129,10 +130,12 @@ class WindowSampler:
         mined = collection.hard[query]
         found: list[int] = []
         while len(found) < count:
-            hard = random.random() < shape.hard
-            pick = int(random.choice(mined)) if hard else int(random.integers(len(collection.passages)))
+            chance = random.random()
+            pick = int(random.choice(mined)) if chance < shape.hard else int(random.integers(collection.own))
+            if shape.shift and chance > _NOT_STRANGE:
+                pick = int(random.integers(collection.own, len(collection.passages)))
             if pick < 0 or pick in taken:
-                pick = int(random.integers(len(collection.passages)))
+                pick = int(random.integers(collection.own))
             if pick not in taken:
                 taken.add(pick)
                 found.append(pick)
