@@ -59,7 +59,7 @@ from service.ranking.ranker import Ranker
 from service.ranking.readings import Reading
 from service.ranking.sources import fetched
 from service.reranking import Reranking
-from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.builtin import DEFAULT_FOLDER, StaticEmbedder
 from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
 from service.retrieval.feedback import Feedback
@@ -246,10 +246,10 @@ def _guard(app: FastAPI, settings: ServerSettings, notify: Notify) -> None:
 
 
 def build_embedder(settings: Settings) -> Embedder:
-    """The encoder that indexes are built and searched with."""
+    """The encoder that indexes are built and searched with. Raises ``ConfigurationError`` where it cannot be made."""
     wanted = settings.embedder
     if wanted.kind is EmbedderKind.BUILTIN:
-        return StaticEmbedder()
+        return StaticEmbedder(wanted.folder or DEFAULT_FOLDER)
     if wanted.url is None or wanted.model is None or wanted.dimension is None:
         raise ConfigurationError("an openai embedder needs a url, a model and a dimension")
     options = OpenAIOptions(

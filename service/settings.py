@@ -101,6 +101,7 @@ class EmbedderSettings(Section):
     """The encoder of the dense half of the first stage."""
 
     kind: EmbedderKind = Field(EmbedderKind.BUILTIN, description="builtin, or openai for an HTTP server")
+    folder: Path | None = Field(None, description="folder of weights for the builtin kind; else those that ship")
     url: str | None = Field(None, description="base URL of an OpenAI-compatible server, up to and including /v1")
     model: str | None = Field(None, description="model name sent to that server")
     api_key: SecretStr | None = Field(None, description="bearer token sent to that server")

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.retrieval.embedding.wordpiece import WordPieces
-
-_MAX_CHARACTERS = 4_096
+from training.static_embedder.files import MAX_CHARACTERS, save
 
 
 class Student(torch.nn.Module):
@@ -40,18 +39,12 @@ class Student(torch.nn.Module):
         return self(rows, self.passage_weights)
 
     def save(self, pieces: Sequence[str], folder: Path) -> None:
-        """Write the files that ``StaticEmbedder`` reads: int8 rows, each with a scale that carries its weight."""
-        folder.mkdir(parents=True, exist_ok=True)
-        vectors = self.vectors.detach().numpy()
-        steps = np.abs(vectors).max(axis=1) / 127
-        np.save(folder / "vectors.npy", np.round(vectors / steps[:, None]).astype(np.int8))
-        for kind, weights in (("query", self.query_weights), ("passage", self.passage_weights)):
-            scales = steps * weights.detach().exp().numpy()
-            np.save(folder / f"{kind}_scales.npy", scales.astype(np.float32))
-        (folder / "pieces.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+        """Write the files that ``StaticEmbedder`` reads."""
+        query_weights, passage_weights = self.query_weights.detach().exp(), self.passage_weights.detach().exp()
+        save(pieces, self.vectors.detach().numpy(), query_weights.numpy(), passage_weights.numpy(), folder)
 
 
 def piece_rows(pieces: Sequence[str], texts: Sequence[str]) -> list[NDArray[np.int64]]:
     """The rows of each text; a text of unknown words gets row 0, since an empty bag has no direction."""
-    cutter = WordPieces(pieces, _MAX_CHARACTERS)
+    cutter = WordPieces(pieces, MAX_CHARACTERS)
     return [np.array(cutter.rows(text) or [0], dtype=np.int64) for text in texts]

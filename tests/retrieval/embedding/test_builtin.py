@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.app import build_embedder
 from service.deadline import Deadline
 from service.errors import ConfigurationError, DeadlineExceeded
 from service.retrieval.embedding.builtin import DEFAULT_FOLDER, StaticEmbedder
 from service.retrieval.embedding.embedder import Vectors
+from service.settings import EmbedderSettings, Settings
 
 pytestmark = pytest.mark.anyio
 NEVER = Deadline.never()
@@ -80,6 +82,14 @@ def test_the_id_follows_the_weights(embedder: StaticEmbedder, copy: Path) -> Non
     scales[0] *= 2
     np.save(copy / "query_scales.npy", scales)
     assert StaticEmbedder(copy).id != embedder.id
+
+
+def test_the_settings_name_other_weights(embedder: StaticEmbedder, copy: Path) -> None:
+    assert build_embedder(Settings()).id == embedder.id
+    np.save(copy / "vectors.npy", -np.load(copy / "vectors.npy"))
+    assert build_embedder(Settings(embedder=EmbedderSettings(folder=copy))).id == StaticEmbedder(copy).id != embedder.id
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        build_embedder(Settings(embedder=EmbedderSettings(folder=copy / "nowhere")))
 
 
 @pytest.mark.parametrize("name", ["pieces.txt", "vectors.npy", "query_scales.npy", "passage_scales.npy"])

@@ -1,0 +1,1 @@
+"""The builtin static embedder, fitted to the orders that the reranker makes."""
