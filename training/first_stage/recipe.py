@@ -14,7 +14,7 @@ class Recipe:
 
     epochs: int = 6
     lists: int = 16
-    rate: float = 0.003
+    rate: float = 0.008
     pull: float = 1e-4
     temperature: float = 0.05
     teacher_temperature: float = 1.0
