@@ -9,7 +9,7 @@ usage: python -m training.evaluate --model model.int8.onnx --tokenizer DIR --dat
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,13 +107,18 @@ def windows(count: int, sliding: Sliding) -> Iterator[tuple[int, int]]:
         end -= sliding.stride
 
 
-def ndcg(qrels: Qrels, order: dict[str, list[str]]) -> float:
-    """Mean over the queries of ``order`` that have judgements."""
+def ndcg_by_query(qrels: Qrels, order: Mapping[str, list[str]]) -> dict[str, float]:
+    """nDCG@10 of each query of ``order`` that has judgements."""
     judged = {query: grades for query, grades in qrels.items() if query in order}
     run: Run = {
         query: {d: float(-rank) for rank, d in enumerate(found)} for query, found in order.items() if query in judged
     }
-    return float(ir_measures.calc_aggregate([nDCG @ 10], judged, run)[nDCG @ 10])
+    return {found.query_id: float(found.value) for found in ir_measures.iter_calc([nDCG @ 10], judged, run)}
+
+
+def ndcg(qrels: Qrels, order: Mapping[str, list[str]]) -> float:
+    """Mean over the queries of ``order`` that have judgements."""
+    return float(np.mean(list(ndcg_by_query(qrels, order).values())))
 
 
 def evaluate(reranker: Reranker, lists: Lists, limit: int, shuffled: int | None) -> str:

@@ -22,7 +22,7 @@ from training.rounding import round_off, stored_as
 from training.slots import LONGEST
 from training.vocabulary import PAD, SPECIALS
 
-_OPT_NAMES = {
+OPT_NAMES = {
     "query": "self_attn.q_proj",
     "key": "self_attn.k_proj",
     "value": "self_attn.v_proj",
@@ -32,13 +32,13 @@ _OPT_NAMES = {
     "narrow": "fc2",
     "output_norm": "final_layer_norm",
 }
-_OPT_OFFSET = 2  # OPT's position table starts at row 2
+OPT_OFFSET = 2  # OPT's position table starts at row 2
 
 
 def opt_weights(model: Decoder, context: int) -> dict[str, Tensor]:
     """Parameters under OPT's names; positions are written out for the whole context."""
     positions = model.position_table(context)
-    table = torch.cat([torch.zeros(_OPT_OFFSET, positions.shape[1]), positions])
+    table = torch.cat([torch.zeros(OPT_OFFSET, positions.shape[1]), positions])
     named = {"embed_positions.weight": table.to(torch.bfloat16)}
     for name, value in model.named_parameters():
         stored = value.detach().to(stored_as(name, len(model.layers))).contiguous()
@@ -46,7 +46,7 @@ def opt_weights(model: Decoder, context: int) -> dict[str, Tensor]:
             named["embed_tokens.weight"] = stored
         elif name.startswith("layers."):
             _, i, part, kind = name.split(".")
-            named[f"layers.{i}.{_OPT_NAMES[part]}.{kind}"] = stored
+            named[f"layers.{i}.{OPT_NAMES[part]}.{kind}"] = stored
     return {f"model.decoder.{name}": value.contiguous() for name, value in named.items()}
 
 

@@ -43,7 +43,8 @@ class Mixture:
             self._samplers.append(WindowSampler(collection, kept, random))
             shares.append(weight * math.sqrt(len(kept)))
             dev = WindowSampler(collection, held, fixed)
-            self.dev.append((name, [dev.sample(_DEV_SHAPE, int(query)) for query in held]))
+            if held.size:
+                self.dev.append((name, [dev.sample(_DEV_SHAPE, int(query)) for query in held]))
         self._shares = np.array(shares) / sum(shares)
 
     def sample(self, shape: Shape, count: int) -> list[Window]:

@@ -135,6 +135,13 @@ class Decoder(nn.Module):
             x = layer(x)
         return x
 
+    def gathered(self, ids: Tensor) -> Tensor:
+        """States of all tokens after the attention of the gathering layer, before its feed-forward part."""
+        x = self.embed(ids)
+        for layer in encoder_layers(self):
+            x = layer(x)
+        return gathering_layer(self).attended(x)
+
     def held(self, ids: Tensor, last: Tensor, passages: int) -> tuple[Tensor, Tensor]:
         """States before the last layer at closing labels [batch, passages, width] and at ``last`` [batch, width]."""
         x = self.embed(F.pad(ids, (0, FRONT + (passages + 1) * SLOT - ids.shape[1])))

@@ -25,14 +25,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from training.mixture import Mixture
 from training.model import HEADS, Decoder, Layer, gathering_layer, label_logits, last_layer, load_decoder, take
-from training.probe import Probe, held, solved
+from training.probe import Probe, held, relearnt
 from training.rounding import round_off
-from training.settings import load_settings
+from training.settings import Settings, load_settings
 from training.slots import CODE_WIDTH, CONSTANT, FRONTAL, MARKS, ZERO, marks
 from training.vocabulary import LABEL_IDS
 from training.windows import SERVED_LABELS, Batch, Shape, batches
@@ -47,7 +47,6 @@ _STEEP = 200.0  # of the steps that name
 _CUT = 80.0  # of the step that bars
 _OWN_CODE = 0.75  # between a slot's own code, 1, and its nearest, 0.5
 _STEP = torch.tensor([-1.0, -3.0])
-_RIDGE = 0.02
 _SHOWN = 40  # batches that tell closing labels from all else
 _ROUNDS = 6  # of fitting what tells closing labels from all else
 _SPREAD = 2.0  # of the logits in a window
@@ -67,10 +66,7 @@ def sampled(model: Decoder, probe: Probe, windows: list[Batch]) -> list[Sampled]
     """What there is before anything is changed."""
     layer, found = gathering_layer(model), []
     for batch in windows:
-        x = model.embed(batch.ids)
-        for below in model.layers[:-2]:
-            x = below(x)
-        states = layer.attended(x)
+        states = model.gathered(batch.ids)
         found.append(Sampled(batch, states, *probe(*held(batch, layer.fed(states)))))
     return found
 
@@ -169,8 +165,9 @@ def _compare(model: Decoder, probe: Probe, sample: list[Sampled]) -> None:
     layer, last, width = gathering_layer(model), last_layer(model), model.tokens.shape[1]
     ends = [held(found.batch, layer.fed(found.states)) for found in sample]
     passages = torch.cat([found.passages.flatten(0, 1) for found in sample])
-    read = _again(probe.passage, torch.cat([closing.flatten(0, 1) for closing, _ in ends]), passages)
-    asked = _again(probe.query, torch.cat([ending for _, ending in ends]), torch.cat([f.queries for f in sample]))
+    queries = torch.cat([found.queries for found in sample])
+    read = relearnt(probe.passage.weight, torch.cat([closing.flatten(0, 1) for closing, _ in ends]), passages)
+    asked = relearnt(probe.query.weight, torch.cat([ending for _, ending in ends]), queries)
 
     size = width // HEADS
     compared = size - 1
@@ -186,14 +183,6 @@ def _compare(model: Decoder, probe: Probe, sample: list[Sampled]) -> None:
     last.query.weight[bars], last.query.bias[bars] = 0.0, math.sqrt(size)
     last.key.weight[bars], last.key.bias[bars] = 0.0, 0.0
     last.key.weight[bars, FRONTAL - MARKS], last.key.weight[bars, ZERO - MARKS] = _BAR_SCORE, -_BAR_SCORE
-
-
-def _again(linear: nn.Linear, states: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias that read ``vectors`` from changed states: what they read before, and what is to be added."""
-    before = states @ linear.weight.T
-    near = linear.weight * ((before * vectors).sum() / before.square().sum())
-    weight, bias = solved(states, vectors - states @ near.T, _RIDGE)
-    return weight + near, bias
 
 
 def _look_and_name(model: Decoder, names: Tensor, differences: Tensor) -> None:
@@ -221,17 +210,23 @@ def _spread(model: Decoder, windows: list[Batch]) -> None:
     last_layer(model).output_norm.weight.mul_(_SPREAD / torch.cat(logits).std(-1).mean())
 
 
+def pointed(checkpoint: Path, data: Path, settings: Settings) -> Decoder:
+    """The decoder of a checkpoint, its last two layers solved on windows of the prepared collections in ``data``."""
+    model, probe = load_decoder(checkpoint), Probe()
+    probe.load_state_dict(torch.load(checkpoint, weights_only=True)["probe"])
+    torch.manual_seed(settings.seed)
+    mixture = Mixture(data, settings, np.random.default_rng(settings.seed))
+    point(model, probe, [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)])
+    return model
+
+
 def main() -> None:
     """Points a trained checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("data", "checkpoint", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
-    settings, model, probe = load_settings(), load_decoder(arguments.checkpoint), Probe()
-    probe.load_state_dict(torch.load(arguments.checkpoint, weights_only=True)["probe"])
-    torch.manual_seed(settings.seed)
-    mixture = Mixture(arguments.data, settings, np.random.default_rng(settings.seed))
-    point(model, probe, [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)])
+    model = pointed(arguments.checkpoint, arguments.data, load_settings())
     torch.save({"model": model.state_dict()}, arguments.out)
 
 

@@ -8,6 +8,7 @@ from training.model import take
 from training.windows import Batch
 
 _RIDGE = 0.1
+_RIDGE_OF_CHANGES = 0.02
 
 States = list[tuple[Batch, Tensor]]
 """Batches with their hidden states before the last layer, [batch, tokens, width]."""
@@ -37,6 +38,14 @@ def solved(inputs: Tensor, wanted: Tensor, ridge: float) -> tuple[Tensor, Tensor
     gram = centred.T @ centred + ridge * len(inputs) * torch.eye(inputs.shape[1])
     weight = torch.linalg.solve(gram, centred.T @ (wanted - goal)).T
     return weight, goal - weight @ middle
+
+
+def relearnt(weight: Tensor, states: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias that read ``vectors`` from changed states: what ``weight`` read, and what is to be added."""
+    before = states @ weight.T
+    near = weight * ((before * vectors).sum() / before.square().sum())
+    change, bias = solved(states, vectors - states @ near.T, _RIDGE_OF_CHANGES)
+    return change + near, bias
 
 
 @torch.no_grad()

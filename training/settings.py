@@ -47,6 +47,34 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class HeldOutSettings:
+    """Which part of somebody's own queries measures and does not train."""
+
+    share: float
+    most: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Adapter, schedule and objective of LoRA fine-tuning."""
+
+    rank: int
+    alpha: int
+    epochs: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip: float
+    batch_tokens: int
+    accumulate: int
+    checkpoint_minutes: float
+    mined: int
+    listed: float
+    rank_weight: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything in ``config.yaml``."""
 
@@ -54,6 +82,10 @@ class Settings:
     recast: RecastSettings
     data: DataSettings
     train: TrainSettings
+    finetune: TrainSettings
+    """Those of ``train`` but for what the section changes."""
+    held_out: HeldOutSettings
+    lora: LoraSettings
 
 
 def load_settings(path: Path = _FILE) -> Settings:
@@ -64,4 +96,7 @@ def load_settings(path: Path = _FILE) -> Settings:
         recast=RecastSettings(**raw["recast"]),
         data=DataSettings(**raw["data"]),
         train=TrainSettings(**raw["train"]),
+        finetune=TrainSettings(**{**raw["train"], **raw["finetune"]}),
+        held_out=HeldOutSettings(**raw["held_out"]),
+        lora=LoraSettings(**raw["lora"]),
     )

@@ -5,13 +5,17 @@ that has passed, so a run ends well on a machine of any speed.
 
 usage: python -m training.train --data DIR --start recast.safetensors --out DIR [--minutes N]
 
-``--start`` takes another run's ``checkpoint.pt`` as well: its weights, with a schedule of its own.
+``--start`` takes another run's ``checkpoint.pt`` or an exported model's folder as well: its weights, with a schedule of
+its own.
 """
 
 import argparse
 import math
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,13 @@ from torch.nn import functional as F
 
 from training import losses
 from training.carve import fixed
+from training.imported import read_model
 from training.mixture import Mixture
 from training.model import Decoder, last_layer, load_decoder
 from training.probe import Probe, held, read_vectors
-from training.settings import TrainSettings, load_settings
+from training.settings import Settings, TrainSettings, load_settings
 from training.slots import FRONT, SLOT
+from training.unpoint import unpoint
 from training.windows import Batch, Shape, batches, shape_at
 
 _SAMPLE = [(Shape(20, 78, 0.5), 80), (Shape(2, 78, 0.5), 1000)]  # that the probe is solved on
@@ -172,9 +178,32 @@ def train(
     report_every: int = 25,
 ) -> None:
     """Steps until the minutes are over or a signal asks to stop; then saves."""
+    with stopping() as stopped:
+        _train(run, mixture, settings, random, report_every, stopped)
+    run.save()
+
+
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """A list to which SIGTERM and Ctrl-C add their number, instead of ending the process."""
     stopped: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: stopped.append(received))
+    wanted = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda received, _: stopped.append(received)) for number in wanted]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(wanted, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _train(
+    run: Run,
+    mixture: Mixture,
+    settings: TrainSettings,
+    random: np.random.Generator,
+    report_every: int,
+    stopped: list[int],
+) -> None:
     budget, last = settings.minutes * 60, time.monotonic()
     saved, reported, parts = run.seconds, (run.seconds, dict(run.counts)), []
     while run.seconds < budget and not stopped:
@@ -192,12 +221,10 @@ def train(
         if run.seconds - saved > settings.checkpoint_minutes * 60:
             saved = run.seconds
             run.save()
-            found = dev_top1(run.model, run.probe, mixture)
-            print(
-                f"dev top-1 {np.mean(list(found.values())):.3f}  " + " ".join(f"{n} {v:.2f}" for n, v in found.items()),
-                flush=True,
-            )
-    run.save()
+            if mixture.dev:
+                found = dev_top1(run.model, run.probe, mixture)
+                shown = " ".join(f"{n} {v:.2f}" for n, v in found.items())
+                print(f"dev top-1 {np.mean(list(found.values())):.3f}  {shown}", flush=True)
 
 
 def report(
@@ -217,6 +244,42 @@ def report(
     return run.seconds, dict(run.counts)
 
 
+def trained(start: Path, data: Path, checkpoint: Path, settings: Settings) -> Run:
+    """Starts or resumes a run, and trains until its minutes are over or a signal asks to stop.
+
+    ``start`` is a recast decoder, a checkpoint or an exported model's folder; ``data`` holds prepared collections.
+
+    Raises:
+        UnusableInput: the folder holds no model with slots.
+    """
+    torch.manual_seed(settings.seed)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    run = Run(read_model(start) if start.is_dir() else load_decoder(start), settings.train, checkpoint)
+    resumed = checkpoint.exists()
+    if resumed:
+        run.resume()
+    random = np.random.default_rng([settings.seed, run.counts["step"]])
+    mixture = Mixture(data, settings, random)
+    if not resumed:
+        _begin(run, start, mixture)
+    run.fixed = [(view, view.clone()) for view in fixed(run.model)]
+    train(run, mixture, settings.train, random)
+    return run
+
+
+def _begin(run: Run, start: Path, mixture: Mixture) -> None:
+    """Finds the probe: a checkpoint holds it, an exported model's pointer has read what it reads, else it is solved."""
+    if start.suffix == ".pt":
+        run.probe.load_state_dict(torch.load(start, weights_only=True)["probe"])
+        return
+    windows = [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)]
+    if start.is_dir():
+        run.probe.load_state_dict(unpoint(run.model, windows).state_dict())
+    else:
+        with torch.no_grad():
+            read_vectors(run.probe, [(batch, run.model.below(batch.ids)) for batch in windows])
+
+
 def main() -> None:
     """Starts or resumes a run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -225,27 +288,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="instead of the configured minutes")
     arguments = parser.parse_args()
     settings = load_settings()
-    options = (
-        settings.train
-        if arguments.minutes is None
-        else TrainSettings(**{**vars(settings.train), "minutes": arguments.minutes})
-    )
-    torch.manual_seed(settings.seed)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    run = Run(load_decoder(arguments.start), options, arguments.out / "checkpoint.pt")
-    resumed = run.path.exists()
-    if resumed:
-        run.resume()
-    random = np.random.default_rng([settings.seed, run.counts["step"]])
-    mixture = Mixture(arguments.data, settings, random)
-    if not resumed and arguments.start.suffix == ".pt":
-        run.probe.load_state_dict(torch.load(arguments.start, weights_only=True)["probe"])
-    elif not resumed:
-        windows = [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)]
-        with torch.no_grad():
-            read_vectors(run.probe, [(batch, run.model.below(batch.ids)) for batch in windows])
-    run.fixed = [(view, view.clone()) for view in fixed(run.model)]
-    train(run, mixture, options, random)
+    if arguments.minutes is not None:
+        settings = replace(settings, train=replace(settings.train, minutes=arguments.minutes))
+    trained(arguments.start, arguments.data, arguments.out / "checkpoint.pt", settings)
 
 
 if __name__ == "__main__":

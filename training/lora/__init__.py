@@ -1,0 +1,1 @@
+"""LoRA fine-tuning of a listwise decoder that vLLM serves: judgements -> prompts of its profile -> merged weights."""
