@@ -1,7 +1,7 @@
 """Relevance feedback: once candidates are ranked, the index is searched again for what is like the best of them.
 
 What only this search finds is ranked together with the best of the first ranking (ReFIT, arXiv 2305.11744; FIRST,
-arXiv 2406.15450). The first ranking is never lost for it.
+arXiv 2406.15657). The first ranking is never lost for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The training signal, all of it on what a probe reads from the states before the last layer.
 
 - The teacher's vectors of the passages, at their closing labels, and of the query, at the last position.
-- Weighted RankNet (FIRST, arXiv 2406.15450) on the cosines of those vectors: pair weight 1 / (rank_i + rank_j).
+- Weighted RankNet (FIRST, arXiv 2406.15657) on the cosines of those vectors: pair weight 1 / (rank_i + rank_j).
 - Each query's cosines with all passages of the batch, as the teacher has them.
 
 The last layer is solved and not trained (``pointer.py``): its logits are these cosines.

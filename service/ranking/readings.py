@@ -18,7 +18,7 @@ class Reading(StrEnum):
     """What the values of one prompt's labels mean."""
 
     LISTWISE = "listwise"
-    """A logit for each passage of the window: their order is the passages' order (FIRST, arXiv 2406.15450)."""
+    """A logit for each passage of the window: their order is the passages' order (FIRST, arXiv 2406.15657)."""
     POINTWISE = "pointwise"
     """One passage and two labels, the negative one first: the log odds of the second are the passage's score."""
     PERMUTATION = "permutation"

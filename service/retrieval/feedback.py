@@ -1,7 +1,7 @@
 """Relevance feedback from a reranker: the query's vector is moved toward what the reranker liked.
 
 The retriever's softmax over the candidates is brought closer to the reranker's by gradient steps on the query vector
-alone, as ReFIT (arXiv 2305.11744) does, and FIRST (arXiv 2406.15450) with the logits of one token. The gradient of the
+alone, as ReFIT (arXiv 2305.11744) does, and FIRST (arXiv 2406.15657) with the logits of one token. The gradient of the
 Kullback-Leibler divergence is closed, so that no model and no automatic differentiation is needed.
 """
 

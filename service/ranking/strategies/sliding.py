@@ -1,4 +1,4 @@
-"""The sliding window of RankGPT (arXiv 2304.09542) and FIRST (arXiv 2406.15450), from the back to the front."""
+"""The sliding window of RankGPT (arXiv 2304.09542) and FIRST (arXiv 2406.15657), from the back to the front."""
 
 from __future__ import annotations
 
