@@ -82,7 +82,7 @@ EXPOSE 8000
 USER 2000:2000
 # Nothing is compiled when it starts, as there is no compiler.
 ENTRYPOINT ["python3", "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
-CMD ["--model", "/models/onepass-mini", "--served-model-name", "onepass-mini", "--max-model-len", "2048", \
+CMD ["--model", "/models/onepass-mini", "--served-model-name", "onepass-mini", "--max-model-len", "1712", \
      "--shutdown-timeout", "30", "--generation-config", "vllm"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
   CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=4)"]

@@ -6,6 +6,7 @@ import math
 
 from service.admission.admission import Admission
 from service.observability.events import Observers
+from service.ranking.profile import find
 from service.reranking import Reranking
 from service.settings import Overflow
 
@@ -13,3 +14,9 @@ from service.settings import Overflow
 def unbounded() -> Reranking:
     """No limit on what is under way, and no plan made cheaper."""
     return Reranking(Admission(math.inf, Observers()), overflow=Overflow.FIRST_STAGE, ladder=False)
+
+
+WITHOUT_SLOTS = find("onepass-mini").model_copy(
+    update={"slots": None, "window": 10, "stride": 5, "passage_tokens": 80, "context_tokens": 2047}
+)
+"""Prompts as short as their texts, in windows of ten: for tests of plans and waiting, which read nothing."""

@@ -29,17 +29,16 @@ from service.engine.scorer import Scorer
 from service.errors import DeadlineExceeded, EmbedderError, EngineUnavailable, NotFound
 from service.observability.events import Degraded, Event, RankingFinished, StageFinished
 from service.pipeline import Pipeline
-from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.retrieval.embedding.embedder import Vectors
 from service.retrieval.feedback import Feedback
-from tests.reranking import unbounded
+from tests.reranking import WITHOUT_SLOTS, unbounded
 from tests.retrieval.fruit import AxisEmbedder
 
 pytestmark = pytest.mark.anyio
 
-BUILDER = PromptBuilder(find("onepass-mini"))
+BUILDER = PromptBuilder(WITHOUT_SLOTS)
 COUNT = 30
 
 

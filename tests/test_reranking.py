@@ -24,16 +24,16 @@ from service.engine.fake import FakeScorer
 from service.engine.scorer import LabelLogits, Prompt
 from service.errors import DeadlineExceeded, EngineUnavailable, InvalidInput, Overloaded
 from service.observability.events import Observers
-from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Outcome, Ranker
 from service.reranking import Reranking
 from service.settings import Overflow
 from tests.admission.clock import measured
+from tests.reranking import WITHOUT_SLOTS
 
 pytestmark = pytest.mark.anyio
 
-BUILDER = PromptBuilder(find("onepass-mini"))
+BUILDER = PromptBuilder(WITHOUT_SLOTS)
 CANDIDATES = tuple(Candidate(Document(str(n), f"passage {n}"), n + 1, 1.0) for n in range(100))
 SEARCH = SearchRequest("query", 1000.0)
 RERANK = RerankRequest("query", tuple(each.document for each in CANDIDATES), 1000.0)

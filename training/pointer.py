@@ -37,7 +37,8 @@ from training.slots import CODE_WIDTH, CONSTANT, FRONTAL, MARKS, ZERO, marks
 from training.vocabulary import LABEL_IDS
 from training.windows import SERVED_LABELS, Batch, Shape, batches
 
-_SAMPLE = [(Shape(passages=20, cut=78, hard=0.7), 240), (Shape(passages=2, cut=78, hard=0.5), 800)]
+# unknown pieces have states of their own: where none were seen, the last position looked at them instead of at labels
+_SAMPLE = [(Shape(20, 78, 0.7, strange=0.06), 240), (Shape(2, 78, 0.5, strange=0.06), 800)]
 _SHARPNESS = 1.0  # of a cosine of 1 in a head's score
 _LOUD = 1000.0  # what a share of attention adds to a label's logit, before the last norm
 _NAMED = 8.0  # what a name adds to a state

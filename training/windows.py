@@ -19,7 +19,7 @@ from training.vocabulary import LABEL_IDS, QUERY_ID, RANK_ID
 SERVED_LABELS = 20
 LONGEST_PASSAGE = SLOT - 2
 _UNCUT = 0.7
-_NOT_STRANGE = 0.985  # of the negatives
+_STRANGE = 0.015
 _LISTED_FROM = 0.1  # of the schedule
 _FIRST_STAGE_NOISE = 0.12  # of a cosine: on judgements it was fitted to, the static embedder alone is right too often
 
@@ -65,6 +65,8 @@ class Shape:
     """Chance that the labels start later than at A, so that every label learns."""
     listed: float = 0.0
     """Chance that the passages stand in a first stage's order and not in a random one."""
+    strange: float = 0.0
+    """Chance that a negative is a text in a script that the vocabulary lacks (``strange.py``)."""
 
 
 def spell(query: list[int], passages: list[list[int]], labels: list[int]) -> tuple[list[int], list[int]]:
@@ -82,7 +84,7 @@ def shape_at(progress: float, random: np.random.Generator) -> Shape:
     cut = LONGEST_PASSAGE if random.random() < _UNCUT else int(random.integers(24, LONGEST_PASSAGE + 1))
     listed = 0.35 if progress > _LISTED_FROM else 0.0
     passages = int(random.choice([random.integers(4, 13), 10, SERVED_LABELS], p=[0.2, 0.45, 0.35]))
-    return Shape(passages, cut, hard, 0.15, listed)
+    return Shape(passages, cut, hard, 0.15, listed, _STRANGE)
 
 
 class WindowSampler:
@@ -130,9 +132,9 @@ class WindowSampler:
         mined = collection.hard[query]
         found: list[int] = []
         while len(found) < count:
-            chance = random.random()
-            pick = int(random.choice(mined)) if chance < shape.hard else int(random.integers(collection.own))
-            if shape.shift and chance > _NOT_STRANGE:
+            hard = random.random() < shape.hard
+            pick = int(random.choice(mined)) if hard else int(random.integers(collection.own))
+            if random.random() < shape.strange:
                 pick = int(random.integers(collection.own, len(collection.passages)))
             if pick < 0 or pick in taken:
                 pick = int(random.integers(collection.own))

@@ -31,7 +31,6 @@ from service.engine.scorer import LabelLogits, Prompt
 from service.errors import ShuttingDown
 from service.observability.events import AdmissionChanged, AdmissionRefused, Event, RefusalReason, RequestFinished
 from service.pipeline import Pipeline
-from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.reranking import Reranking
@@ -39,6 +38,7 @@ from service.retrieval.embedding.builtin import StaticEmbedder
 from service.retrieval.feedback import Feedback
 from service.settings import LimitSettings, Overflow
 from tests.admission.clock import measured
+from tests.reranking import WITHOUT_SLOTS
 from tests.serving import listening
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ async def service(free: int = 1000, most: int = 10) -> AsyncIterator[Service]:
     admission = Admission(1000, heard, measured(1000))
     pipeline = Pipeline(
         {},
-        {"mini": Ranker(PromptBuilder(find("onepass-mini")), scorer)},
+        {"mini": Ranker(PromptBuilder(WITHOUT_SLOTS), scorer)},
         default_index=None,
         default_profile="mini",
         reranking=Reranking(admission, overflow=Overflow.FIRST_STAGE, ladder=False),

@@ -7,22 +7,22 @@ from tests.cli.commands import Cli
 
 
 def test_a_load_is_worked_out(cli: Cli) -> None:
-    """A list of 20 is read in 3 windows of 10 with a stride of 5, which show 30 passages of 80 tokens: 2,400.
+    """A list of 20 is read in one window of 20 slots of 78 tokens: 1,560.
 
-    Beside them a prompt holds 20 labels, 3 marks and the query twice: 60 characters, so 16 tokens each time.
-    2,400 + 3 * (20 + 3 + 32) = 2,565. At 10 a second, half of them cached: 12,825 tokens a second.
-    A server plans with half of 10,000: 3 of them. 2 gateways plan with half of 15 searches: 7.5 each.
+    Beside them a prompt holds 40 labels, 3 marks and the query twice, which fills 31 and 32 tokens: 1,666 together.
+    At 10 a second, half of them cached: 8,330 tokens a second.
+    A server plans with half of 10,000: 2 of them. 2 gateways plan with half of 15 searches: 7.5 each.
     5 answers a second, kept for 100 s, of 20 * 80 tokens of 2.5 bytes each: 2 MB.
     """
     output = cli(
         "capacity", "10", "--candidates", "20", "--cached", "0.5", "--kept-s", "100", "--passage-tokens", "80",
         "--model-rate", "10000", "--gateway-rate", "15", "--utilisation", "0.5",
     ).output  # fmt: skip
-    assert "3, 2,565 tokens together" in output
+    assert "1, 1,666 tokens together" in output
     assert shown(output) == {
         "rankings a second": "5.0",
-        "prompt tokens a second": "12,825",
-        "model servers": "3",
+        "prompt tokens a second": "8,330",
+        "model servers": "2",
         "gateway processes": "2",
         "cache": "0.00 GB",
     }

@@ -49,7 +49,7 @@ def test_the_arguments_of_a_vllm_server_are_printed_for_a_shell(cli: Cli) -> Non
     printed = shlex.split(cli("profiles", "vllm-args", "onepass-mini").stdout)
 
     assert printed[printed.index("--served-model-name") + 1] == "onepass-mini"
-    assert printed[printed.index("--max-model-len") + 1] == "2048"
+    assert printed[printed.index("--max-model-len") + 1] == "1712"
 
 
 def test_a_head_is_exported_and_then_served_as_one(cli: Cli, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.anyio
 
 FOLDER = MODELS / "onepass-mini"
 LABELS = tuple(range(4, 24))
-FULL = Prompt(np.tile(np.arange(500, 1500, dtype=np.uint32), 2), LABELS)
-"""A prompt of 2,000 tokens: a forward pass of hundreds of milliseconds."""
+FULL = Prompt(np.tile(np.arange(500, 1350, dtype=np.uint32), 2), LABELS)
+"""A prompt of 1,700 tokens: a forward pass of hundreds of milliseconds."""
 
 
 async def test_answers_are_the_runtimes_own() -> None:

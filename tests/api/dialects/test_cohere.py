@@ -78,7 +78,7 @@ def test_scores_are_the_same_at_every_call(service: httpx.Client) -> None:
 def test_fewer_tokens_of_a_document_are_read_when_asked(service: httpx.Client) -> None:
     full, cut = rerank(service), rerank(service, max_tokens_per_doc=2)
 
-    assert cut["usage"]["total_tokens"] < full["usage"]["total_tokens"]
+    assert cut["results"] != full["results"]
     assert rerank(service, max_tokens_per_doc=4096)["results"] == full["results"]
 
 

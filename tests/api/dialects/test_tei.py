@@ -65,7 +65,7 @@ def test_what_is_served_is_told(service: httpx.Client) -> None:
     assert info["model_id"] == "onepass-mini"
     assert info["model_type"] == {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
     assert info["max_client_batch_size"] == 50
-    assert info["max_input_length"] == 144
+    assert info["max_input_length"] == 142
     assert service.get("/health").status_code == 200
 
 

