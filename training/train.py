@@ -159,7 +159,7 @@ class Run:
             group["lr"] = group["haste"] * learning_rate(settings, self.counts["step"], progress)
         loss, parts = loss_of(self.model, self.probe, batch, settings, progress)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.layers[:-1].parameters(), settings.clip)
         self.optimizer.step()
         for view, value in self.fixed:

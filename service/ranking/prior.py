@@ -21,7 +21,7 @@ Weigh = Callable[[Window, LabelLogits], LabelLogits]
 """The scores of a window's passages with what is known of them beside."""
 
 
-def unweighed(window: Window, scores: LabelLogits) -> LabelLogits:  # noqa: ARG001  one of two ways to weigh
+def unweighed(_: Window, scores: LabelLogits) -> LabelLogits:
     """The model's scores, and nothing else."""
     return scores
 

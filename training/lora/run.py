@@ -91,7 +91,7 @@ class LoraRun:
         for batch in group:
             logits = last_logits(self.model, [example.prompt for example in batch], self.device)
             loss, parts = objective(logits, batch, self.settings.rank_weight)
-            (loss / count).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss / count)
             sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
         for option in self.optimizer.param_groups:
             option["lr"] = learning_rate(self.settings, self.counts["step"], progress)
