@@ -230,7 +230,8 @@ class RerankOptions:
     """How to rank: names are looked up by the pipeline, ``None`` means the configured default.
 
     ``passage_tokens`` is the most that is read of a passage where that is less than the profile's own budget.
-    ``chunks`` is the most chunks of a longer passage that are ranked; where it is not given, its beginning is.
+    ``chunks`` is the most chunks of a longer passage that are ranked, with 0 its beginning; where it is not given, what
+    the profile says, but its beginning with feedback or ``passage_tokens``.
     ``first_stage_weight`` is how much the order counts that the candidates came in (``ranking/prior.py``): where it is
     not given, what the profile says in a search, and nothing for documents that the caller brings.
     """

@@ -37,6 +37,7 @@ from service.observability.spans import annotate, span
 from service.ranking.auto import AUTO
 from service.ranking.certainty import entropies
 from service.ranking.composed import composed
+from service.ranking.profile import Profile
 from service.ranking.ranker import ListRanker, Outcome, Ranker, unranked
 from service.reranking import Reranking
 from service.retrieval.feedback import Feedback
@@ -165,13 +166,13 @@ class Pipeline:
         top_k: int,
         deadline: Deadline,
     ) -> Outcome:
-        """The ranking of the candidates, by their best chunks where the request says so and there is time to cut."""
-        most, chunks = request.rerank.chunks, None
-        if most is not None:
+        """The ranking of the candidates, by their best chunks where these are wanted and there is time to cut."""
+        most, chunks = _most_chunks(request, ranker.profile), None
+        if most:
             cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most)
             with anyio.move_on_after(deadline.remaining):
                 chunks = await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
-        if most is None or chunks is None:
+        if not most or chunks is None:
             return await self._reranking.rank(request, ranker, candidates, top_k, deadline)
         outcome = await self._reranking.rank(request, ranker, chunks.candidates, top_k * most, deadline)
         return replace(outcome, ranking=chunks.whole(outcome.ranking))
@@ -251,6 +252,13 @@ def _identity(ranker: ListRanker, request: SearchRequest | RerankRequest) -> str
     """Names all that can change an answer but the question; where the time left chooses the strategy, that, too."""
     chosen = (request.rerank.strategy or ranker.strategy) == AUTO
     return f"{ranker.identity} {request.timeout_ms:g}" if chosen else ranker.identity
+
+
+def _most_chunks(request: SearchRequest | RerankRequest, profile: Profile) -> int | None:
+    """The chunks of a long document that are ranked; ``None`` or 0 stand for its beginning."""
+    asked = request.rerank.chunks
+    beginning = request.rerank.passage_tokens is not None or (isinstance(request, SearchRequest) and request.feedback)
+    return profile.chunks if asked is None and not beginning else asked
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -41,6 +41,22 @@ def test_a_chunk_fits_what_a_prompt_shows_with_its_title() -> None:
     assert BUILDER.overlong([each.document for each in found.candidates]) is None
 
 
+def test_of_a_document_cut_in_two_the_beginning_is_shown() -> None:
+    text = f"{FILLER[: len(FILLER) // 4]} Bees make honey from nectar."
+
+    assert len(chunks("honey", candidate("a", text), most=2).spans) == 2
+    assert [start for start, _ in chunks("honey", candidate("a", text)).spans] == [0]
+
+
+def test_a_document_is_cut_at_the_same_places_when_it_comes_again() -> None:
+    cutting, asked = LongDocuments(), (candidate("b", LONG, "Nature"), candidate("c", LONG * 20, "Nature"))
+
+    first, again = (cutting.chunks("honey", asked, BUILDER.profile, 2) for _ in range(2))
+
+    assert first == again
+    assert cutting.chunks("honey", (candidate("b", LONG, "Bees, " * 20),), BUILDER.profile, 2).spans != first.spans[:2]
+
+
 def test_chunks_stand_in_the_documents_order_and_the_first_where_the_query_tells_nothing() -> None:
     found = chunks("submarine", candidate("b", LONG), most=3)
 

@@ -285,7 +285,7 @@ async def test_a_second_search_that_finds_nothing_new_changes_nothing() -> None:
     plain = await pipeline(FakeScorer(), Recorder()).search(search())
     answer = await pipeline(FakeScorer(), Recorder()).search(replace(search(), feedback=True))
 
-    assert (answer.results, answer.ranking) == (plain.results, plain.ranking)
+    assert (answer.results, answer.ranking) == (plain.results, replace(plain.ranking, spans=()))
 
 
 @pytest.mark.parametrize(
@@ -368,10 +368,30 @@ async def test_a_long_document_is_ranked_by_chunks_and_comes_once() -> None:
 
 
 async def test_without_chunks_the_beginning_of_a_document_is_ranked() -> None:
-    answer = await pipeline(FakeScorer(), Recorder()).rerank(long_rerank(chunks=None))
+    answer = await pipeline(FakeScorer(), Recorder()).rerank(long_rerank(chunks=0))
 
     assert answer.ranking.spans == ()
     assert {len(reading.window) for reading in answer.ranking.readings} == {3}
+
+
+async def test_where_a_request_does_not_say_the_profile_says_how_many_chunks() -> None:
+    pipe = pipeline(FakeScorer(), Recorder())
+    asked = long_rerank(chunks=None)
+
+    spans = (await pipe.rerank(asked)).ranking.spans
+    text = asked.documents[1].text
+    assert sorted(len(found) for found in spans) == [1, 1, 1]
+    assert any(start > 0 and "query" in text[start:end] for (start, end) in [(s[0].start, s[0].end) for s in spans])
+
+    cut_by_hand = replace(asked, rerank=RerankOptions(passage_tokens=20))
+    assert (await pipe.rerank(cut_by_hand)).ranking.spans == ()
+
+
+async def test_with_feedback_beginnings_are_ranked() -> None:
+    answer = await pipeline(FakeScorer(), Recorder(), SecondShelf()).search(replace(search(), feedback=True))
+
+    assert answer.ranking.degraded is None
+    assert answer.ranking.spans == ()
 
 
 async def test_where_there_is_no_time_to_cut_the_given_order_stands() -> None:

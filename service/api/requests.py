@@ -44,7 +44,7 @@ def search_request(
         raise InvalidInput(
             "there is no feedback without reranking, and no vector in a lexical search", field="feedback"
         )
-    if body.feedback and body.rerank.chunks is not None:
+    if body.feedback and body.rerank.chunks:
         raise InvalidInput("chunks do not go with feedback", field="rerank.chunks")
     return SearchRequest(
         query=body.query,
@@ -93,8 +93,8 @@ def rerank_request(
 
 
 def _check_spans(body: native.SearchBody | native.RerankBody) -> None:
-    if body.relevant_spans and (body.rerank.chunks is None or not body.rerank.enabled):
-        raise InvalidInput("spans are those of chunks: give rerank.chunks, and rank", field="relevant_spans")
+    if body.relevant_spans and (body.rerank.chunks == 0 or not body.rerank.enabled):
+        raise InvalidInput("spans are those of chunks, and none are ranked", field="relevant_spans")
 
 
 def tenant_of(headers: Mapping[str, str], header: str | None) -> str | None:

@@ -67,7 +67,10 @@ def evaluate(
         bool, typer.Option("--feedback", help="Search again with a vector moved toward what the reranker liked.")
     ] = False,
     chunks: Annotated[
-        int | None, typer.Option(min=1, help="Rank so many chunks of a long document.", show_default="its beginning")
+        int | None,
+        typer.Option(
+            min=0, max=8, help="Rank so many chunks of a long document; 0: its start.", show_default="the profile's"
+        ),
     ] = None,
     first_stage_weight: Annotated[
         float | None,

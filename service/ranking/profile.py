@@ -105,6 +105,9 @@ class Profile(BaseModel):
     first_stage_weight: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="how much the first stage's order counts in a search"
     )
+    chunks: int | None = Field(
+        None, ge=1, le=8, description="chunks of a long document that are ranked where a request does not say"
+    )
     instruction: str = Field("", description="fills {instruction} in the template")
     guarded: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="what no passage or query may spell, beside labels and special tokens"

@@ -60,7 +60,8 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
         422,
         "feedback",
     ),
-    ("chunks of 0", "/v1/rerank", {"query": "q", "documents": TEXTS, "rerank": {"chunks": 0}}, 422, "rerank.chunks"),
+    ("chunks of -1", "/v1/rerank", {"query": "q", "documents": TEXTS, "rerank": {"chunks": -1}}, 422, "rerank.chunks"),
+    ("chunks of 9", "/v1/rerank", {"query": "q", "documents": TEXTS, "rerank": {"chunks": 9}}, 422, "rerank.chunks"),
     (
         "chunks of a second search",
         "/v1/search",
@@ -71,7 +72,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     (
         "spans of nothing",
         "/v1/rerank",
-        {"query": "q", "documents": TEXTS, "relevant_spans": True},
+        {"query": "q", "documents": TEXTS, "rerank": {"enabled": False}, "relevant_spans": True},
         422,
         "relevant_spans",
     ),
@@ -82,7 +83,13 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
         422,
         "rerank.first_stage_weight",
     ),
-    ("spans of no chunks", "/v1/search", {"query": "q", "relevant_spans": True}, 422, "relevant_spans"),
+    (
+        "spans of no chunks",
+        "/v1/search",
+        {"query": "q", "rerank": {"chunks": 0}, "relevant_spans": True},
+        422,
+        "relevant_spans",
+    ),
     ("field misspelt", "/v1/search", {"query": "q", "topk": 3}, 422, "topk"),
     ("index unknown", "/v1/search", {"query": "q", "index": "nowhere"}, 404, "index"),
     ("profile unknown", "/v1/search", {"query": "q", "rerank": {"profile": "none"}}, 404, "rerank.profile"),

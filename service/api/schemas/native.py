@@ -59,7 +59,7 @@ def _inside(value: Any) -> Iterable[Any]:
 Text = Annotated[str, AfterValidator(_encodable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_json)]
 Count = Annotated[int, Field(ge=1, strict=True)]
-Chunks = Annotated[int, Field(ge=1, le=8, strict=True)]
+Chunks = Annotated[int, Field(ge=0, le=8, strict=True)]
 Weight = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
 SOME = Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
@@ -131,7 +131,8 @@ class RerankOptionsBody(Body):
     parameters: ParametersBody = ParametersBody()
     chunks: Chunks | None = Field(
         None,
-        description="rank so many chunks of a long document, those nearest to the query; else its beginning",
+        description="rank so many chunks of a long document, those nearest to the query; with 0 its beginning; as the "
+        "profile says where it is not given",
     )
     first_stage_weight: Weight | None = Field(
         None,
@@ -159,7 +160,7 @@ class SearchBody(Body):
         default=False,
         description="add the plan, each window shown to the model and its label logits, the first stage's part in them",
     )
-    relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked, with `chunks`")
+    relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked")
     return_documents: bool = Field(default=True, description="give title, text and metadata of each result")
 
 
@@ -193,7 +194,7 @@ class RerankBody(Body):
         default=False,
         description="add the plan, each window shown to the model and its label logits, the first stage's part in them",
     )
-    relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked, with `chunks`")
+    relevant_spans: bool = Field(default=False, description="tell which chunks of a result were ranked")
     return_documents: bool = Field(default=False, description="give title, text and metadata of each result")
 
 
