@@ -18,6 +18,7 @@ from torch import Tensor
 
 from training.model import HEADS, Decoder, load_decoder
 from training.onnx_graph import build
+from training.ranges import ranges
 from training.rounding import round_off, stored_as
 from training.slots import LONGEST
 from training.vocabulary import PAD, SPECIALS
@@ -91,7 +92,7 @@ def export(model: Decoder, tokenizer: Path, out: Path, context: int, float32: bo
     weights = {name: value.detach().float().numpy() for name, value in model.named_parameters()}
     for name, int8 in (("model.int8.onnx", True), ("model.fp32.onnx", False)):
         if int8 or float32:
-            graph = build(weights, HEADS, int8)
+            graph = build(weights, HEADS, int8, ranges(model))
             onnx.checker.check_model(graph)
             onnx.save(graph, out / name)
 

@@ -67,7 +67,7 @@ class Layer(nn.Module):
         """As ``forward`` for [batch, FRONT + slots * SLOT, width], cut by slots: 1.4 times the tokens a second.
 
         A token looks at the first slot, at its own, and at the first tokens of those before: opening labels are where
-        heads rest, their marks are weak, and so they are seen from everywhere.
+        heads rest, their marks are weak, and so they are seen from everywhere and see everything before them.
         """
         query, key, value = self._heads(x)
         count = (x.shape[1] - FRONT) // SLOT
@@ -84,7 +84,11 @@ class Layer(nn.Module):
         ]
         later = torch.full((count, count), -math.inf, dtype=x.dtype).triu()[:, None].expand(-1, SLOT, -1)
         hidden = torch.cat([torch.zeros(count, SLOT, FRONT, dtype=x.dtype), later, future.expand(count, -1, -1)], 2)
-        behind = _mix(own[0], *seen, hidden).flatten(2, 3)
+        behind = _mix(own[0], *seen, hidden)
+        later = torch.arange(x.shape[1]) > FRONT + SLOT * torch.arange(count)[:, None]
+        unseen = torch.zeros(later.shape, dtype=x.dtype).masked_fill(later, -math.inf)
+        openings = _mix(own[0][:, :, :, 0], key, value, unseen)
+        behind = torch.cat([openings[:, :, :, None], behind[:, :, :, 1:]], 3).flatten(2, 3)
         return self.fed(self._joined(x, torch.cat([front, behind], 2)))
 
     def at(self, x: Tensor, places: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ output   ``logits`` float32 [batch, labels]: the hidden state at ``last`` times 
 In float32 the graph computes what the decoder does. With ``int8`` the linear layers hold int8 weights with a scale per
 output (activations are quantised on the fly, per tensor), the embedding table is int8 with a scale per row, and
 attention is cut by slots as in training, a sixth of the scores (``Layer.by_slot``); what compares the slots' marks and
-what points stays float32. Attention is causal, so padding needs no mask but in the last layer, whose query,
-feed-forward part and head see the last position only.
+what points stays float32. Of what is quantised, large dimensions are made smaller and the weights that read them larger
+(SmoothQuant, arXiv 2211.10438), and the largest units of a feed-forward part stay float32, in products of their own.
+Attention is causal, so padding needs no mask but in the last layer, whose query, feed-forward part and head see the
+last position only.
 """
 
 import math
@@ -21,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from training.ranges import Ranges
 from training.slots import FRONT, LONGEST, MARKS, SLOT, SLOTS, slot_of
 
 Array = NDArray[np.float32]
@@ -30,6 +33,8 @@ _STRONG = 1.0  # weights on the marks of slots above this are not left to int8 a
 _ALL = 2**31 - 1
 _LEAST = 1e-9  # a scale is never zero
 _FEW = 0.2  # of a layer's units
+_USUAL = 95  # percentile of dimensions: larger ones are made as small as this one
+_LOUD = 8  # units of a feed-forward part that stay float32
 _SIZE = 32  # of a head
 _HIDDEN = -1e9
 _OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
@@ -42,6 +47,8 @@ class GraphBuilder:
     weights: dict[str, Array]
     heads: int
     int8: bool
+    ranges: Ranges = field(default_factory=dict)
+    """Of the inputs of linear layers, for an int8 graph."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     slots: str = ""
     """How many there are, once ``filled`` has been called."""
@@ -80,6 +87,15 @@ class GraphBuilder:
             return product
         marks = self.op("Slice", x, self.integers(-MARKS), self.integers(_ALL), self.integers(-1))
         return self.op("Add", product, self.op("MatMul", marks, self.constant(key + ".marks", marked)))
+
+    def evened(self, x: str, key: str, *readers: str) -> str:
+        """``x`` with its large dimensions made smaller, for ``readers`` whose weights are made larger instead."""
+        if key not in self.ranges:
+            return x
+        large = self.ranges[key]
+        times = np.maximum(large / np.percentile(large, _USUAL), 1).astype(np.float32)
+        self.weights |= {f"{name}.weight": self.weights[f"{name}.weight"] * times for name in readers}
+        return self.op("Mul", x, self.constant(key + ".times", 1 / times))
 
     def norm(self, x: str, residual: str, name: str) -> str:
         """Layer norm of the sum of ``x`` and ``residual``."""
@@ -160,11 +176,25 @@ class GraphBuilder:
         for part, values in ((looked[0], fronts[2]), (looked[1], openings[1])):
             width = self.op("Concat", flat, self.op("Shape", part, start=4), axis=0)
             taken = self.op("Add", taken, self.by_slots(self.op("MatMul", self.op("Reshape", part, width), values)))
+        opened = self.op("Unsqueeze", self.openings_attention(*parts), self.integers(3))
+        others = self.cut(taken, self.integers(1), self.integers(_ALL), 3)
+        taken = self.op("Concat", opened, others, axis=3)
         taken = self.op("Reshape", taken, self.integers(0, 0, -1, _SIZE))
         near = self.op("Add", self.products(fronts[0], fronts[1]), self.constant("later_front", _later(FRONT)))
         front = self.op("MatMul", self.op("Softmax", near, axis=-1), fronts[2])
         mixed = self.op("Transpose", self.op("Concat", front, taken, axis=2), perm=[0, 2, 1, 3])
         return self.op("Reshape", mixed, self.integers(0, 0, self.heads * _SIZE))
+
+    def openings_attention(self, query: str, key: str, value: str) -> str:
+        """What each head takes over at the first tokens of slots, [batch, heads, slots, size]: of all tokens before."""
+        behind = self.cut(query, self.integers(FRONT), self.integers(_ALL), 2)
+        slots = self.op("Reshape", behind, self.integers(0, 0, -1, SLOT, _SIZE))
+        asking = self.op("Squeeze", self.cut(slots, self.integers(0), self.integers(1), 3), self.integers(3))
+        scores = self.products(asking, key)
+        hidden = self.constant("later_than_openings", _later_than_openings())
+        for axis, end in ((0, self.slots), (1, self.op("Shape", key, start=2, end=3))):
+            hidden = self.cut(hidden, self.integers(0), end, axis)
+        return self.op("MatMul", self.op("Softmax", self.op("Add", scores, hidden), axis=-1), value)
 
     def cut(self, x: str, start: str, end: str, axis: int) -> str:
         """A stretch of one axis."""
@@ -183,7 +213,8 @@ class GraphBuilder:
     def layer(self, x: str, i: int) -> str:
         """One layer over all positions."""
         p = f"layers.{i}."
-        query, key, value = (self.linear(x, p + n) for n in ("query", "key", "value"))
+        read = self.evened(x, p + "query", p + "query", p + "key", p + "value")
+        query, key, value = (self.linear(read, p + n) for n in ("query", "key", "value"))
         mixed = (self.slot_attention if self.int8 else self.causal_attention)(query, key, value)
         x = self.norm(self.linear(mixed, p + "output"), x, p + "attention_norm")
         return self.feed_forward(x, p)
@@ -199,8 +230,28 @@ class GraphBuilder:
         self.weights |= {p + "widen.weight": widen[heard], p + "narrow.weight": narrow[:, heard]}
         self.weights[p + "widen.bias"] = self.weights[p + "widen.bias"][heard]
         few = bool(heard.mean() < _FEW)
-        inner = self.op("Gelu", self.linear(x, p + "widen", few))
-        return self.norm(self.linear(inner, p + "narrow", few), x, p + "output_norm")
+        if few or p + "narrow" not in self.ranges:
+            return self.norm(self.units(x, p, few), x, p + "output_norm")
+        loud = self.loud_units(x, p, np.argsort(-self.ranges[p + "narrow"][heard])[:_LOUD])
+        usual = self.units(self.evened(x, p + "widen", p + "widen"), p, exact=False)
+        return self.norm(self.op("Add", usual, loud), x, p + "output_norm")
+
+    def units(self, x: str, p: str, exact: bool) -> str:
+        """What the units of a feed-forward part write."""
+        return self.linear(self.op("Gelu", self.linear(x, p + "widen", exact)), p + "narrow", exact)
+
+    def loud_units(self, x: str, p: str, chosen: NDArray[np.intp]) -> str:
+        """What the ``chosen`` units write, in float32; they are taken from the others."""
+        widen, bias, narrow = (self.weights[p + name] for name in ("widen.weight", "widen.bias", "narrow.weight"))
+        own = {"widen": widen[chosen].T, "bias": bias[chosen], "narrow": narrow[:, chosen].T}
+        taken = {name: self.constant(f"{p}loud.{name}", value) for name, value in own.items()}
+        inner = self.op("Add", self.op("MatMul", x, taken["widen"]), taken["bias"])
+        self.weights |= {
+            p + "widen.weight": np.delete(widen, chosen, 0),
+            p + "widen.bias": np.delete(bias, chosen),
+            p + "narrow.weight": np.delete(narrow, chosen, 1),
+        }
+        return self.op("MatMul", self.op("Gelu", inner), taken["narrow"])
 
     def last_layer(self, x: str, i: int, last: str) -> str:
         """[batch, 1, width] at ``last``: one query a window, keys and values of all positions up to it."""
@@ -224,10 +275,16 @@ def _later(size: int, own: int = 1) -> Array:
     return np.triu(np.full((size, size), _HIDDEN, np.float32), own)
 
 
-def build(weights: dict[str, Array], heads: int, int8: bool) -> onnx.ModelProto:
-    """The whole model."""
+def _later_than_openings() -> Array:
+    """Hides what is later than the first token of each slot: [SLOTS - 1, LONGEST]."""
+    openings = FRONT + SLOT * np.arange(SLOTS - 1)[:, None]
+    return np.where(np.arange(LONGEST) > openings, _HIDDEN, 0).astype(np.float32)
+
+
+def build(weights: dict[str, Array], heads: int, int8: bool, ranges: Ranges) -> onnx.ModelProto:
+    """The whole model. ``ranges`` are those of its layers' inputs, for an int8 graph."""
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
-    builder = GraphBuilder(weights, heads, int8)
+    builder = GraphBuilder(dict(weights), heads, int8, ranges if int8 else {})
     x = builder.embed(builder.filled("input_ids"))
     for i in range(layers - 1):
         x = builder.layer(x, i)
