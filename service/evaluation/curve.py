@@ -29,7 +29,9 @@ def stops(plan: Plan, ranking: Ranking) -> Stops:
     """Where ``plan`` could have been stopped on the way to ``ranking``, which it has to have been followed to."""
     answers = iter(ranking.readings)
     followed = simulate(plan, lambda _: next(answers).logits)
-    spent = accumulate((len(step.windows) for step in followed.asked), initial=0)
+    graded = ranking.prompts != len(ranking.readings)  # a prompt for each passage of a window, not for each window
+    asked = (sum(map(len, step.windows)) if graded else len(step.windows) for step in followed.asked)
+    spent = accumulate(asked, initial=0)
     return list(zip(spent, [*(step.best for step in followed.asked), followed.order], strict=True))
 
 

@@ -23,23 +23,24 @@ def plan_of(strategy: str) -> MakePlan:
     return lambda count, _: find(strategy)(count, OPTIONS)
 
 
-def measured(strategy: str, query_id: str, *, degraded: bool = False) -> Measured:
-    """A query ranked by a comparator that prefers higher grades."""
+def measured(strategy: str, query_id: str, *, degraded: bool = False, graded: bool = False) -> Measured:
+    """A query ranked by a comparator that prefers higher grades, ``graded`` with a prompt for each passage shown."""
     grades = [QRELS[query_id].get(f"d{position}", 0) for position in range(COUNT)]
 
     def compare(window: Window) -> Sequence[float]:
         return [float(grades[position]) for position in window]
 
     run = simulate(plan_of(strategy)(COUNT, strategy), compare)
+    prompts = sum(len(window) for step in run.asked for window in step.windows) if graded else run.prompts
     ranking = Ranking(
         order=run.order,
         scores=tuple((COUNT - rank) / (COUNT + 1) for rank in range(COUNT)),
         profile="perfect",
         model=None,
         strategy=strategy,
-        prompts=run.prompts,
+        prompts=prompts,
         rounds=run.rounds,
-        prompt_tokens=100 * run.prompts,
+        prompt_tokens=100 * prompts,
         degraded=DegradedReason.DEADLINE if degraded else None,
         readings=tuple(
             WindowReading(number, window, tuple(compare(window)))
@@ -52,6 +53,6 @@ def measured(strategy: str, query_id: str, *, degraded: bool = False) -> Measure
         first_stage=ranked_list((f"d{position}", -float(position)) for position in range(COUNT)),
         reranked=ranked_list((f"d{position}", -float(rank)) for rank, position in enumerate(run.order)),
         first_stage_ms=1.0,
-        total_ms=10.0 * run.prompts,
+        total_ms=10.0 * prompts,
         ranking=ranking,
     )

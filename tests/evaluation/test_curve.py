@@ -17,6 +17,15 @@ def test_a_strategy_goes_from_the_first_stages_order_to_its_own(strategy: str) -
     assert len(found) == one.ranking.rounds + 1
 
 
+@pytest.mark.parametrize("strategy", ["groupwise", "sliding"])
+def test_of_a_model_that_grades_the_prompts_of_every_passage_are_counted(strategy: str) -> None:
+    one = measured(strategy, "q1", graded=True)
+    found = stops(plan_of(strategy)(COUNT, strategy), one.ranking)
+    assert found[0] == (0, tuple(range(COUNT)))
+    assert found[-1] == (one.ranking.prompts, one.ranking.order)
+    assert one.ranking.prompts == sum(len(reading.window) for reading in one.ranking.readings) >= COUNT
+
+
 def test_a_curve_begins_at_the_first_stages_quality_and_ends_at_the_strategys() -> None:
     queries = [measured("sliding", "q1"), measured("sliding", "q2")]
     curve = anytime(queries, plan_of("sliding"), QRELS)
