@@ -124,16 +124,19 @@ def ndcg(qrels: Qrels, order: Mapping[str, list[str]]) -> float:
     return float(np.mean(list(ndcg_by_query(qrels, order).values())))
 
 
-def evaluate(reranker: Reranker, lists: Lists, limit: int, shuffled: int | None) -> str:
-    """One line of figures: first stage, reranked, time. ``shuffled`` is a seed, for lists in a random order."""
+def evaluate(reranker: Reranker, lists: Lists, limit: int, depth: int, shuffled: int | None) -> str:
+    """One line of figures: first stage, reranked, time. ``shuffled`` is a seed, for lists in a random order.
+
+    The best ``depth`` of a list are reranked, the others follow.
+    """
     judged = sorted(query for query in lists.order if query in lists.qrels)
     chosen = sorted(random.Random(7).sample(judged, min(limit, len(judged))))
     first = {query: lists.order[query] for query in chosen}
     begun, ranked = time.monotonic(), {}
     for query, found in first.items():
         mixed = found if shuffled is None else random.Random(f"{shuffled} {query}").sample(found, len(found))
-        order = reranker.rerank(lists.queries[query], [lists.texts[d] for d in mixed])
-        ranked[query] = [mixed[i] for i in order]
+        order = reranker.rerank(lists.queries[query], [lists.texts[d] for d in mixed[:depth]])
+        ranked[query] = [mixed[i] for i in order] + mixed[depth:]
     spent = (time.monotonic() - begun) / len(chosen)
     before, after = ndcg(lists.qrels, first), ndcg(lists.qrels, ranked)
     return f"{len(chosen)} queries  first stage {before:.4f}  reranked {after:.4f}  {spent:.2f} s/query"
@@ -147,13 +150,15 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", required=True)
     parser.add_argument("--limit", type=int, default=100, help="queries per set, a fixed sample")
     parser.add_argument("--shuffled", type=int, help="seed of a random order of the candidates")
+    parser.add_argument("--depth", type=int, default=DEPTH, help="of a list; what is behind it stays there")
     for name, value in (("window", 20), ("stride", 10), ("passage-tokens", 78), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
     arguments = parser.parse_args()
     sliding = Sliding(arguments.window, arguments.stride, arguments.passage_tokens)
     reranker = Reranker(arguments.model, arguments.tokenizer, sliding, arguments.threads)
     for name in arguments.sets:
-        line = evaluate(reranker, read_lists(arguments.data / name), arguments.limit, arguments.shuffled)
+        lists = read_lists(arguments.data / name)
+        line = evaluate(reranker, lists, arguments.limit, arguments.depth, arguments.shuffled)
         print(f"{name}: {line}", flush=True)
 
 
