@@ -25,6 +25,8 @@ _LONG = 3
 nDCG@10 of ``onepass-mini`` on train queries, hybrid first stage, best 50: the beginning, the nearest chunk, this rule:
 CoSQA .689, .673, .700; SciFact .698, .745, .745; MedQuAD .537, .562, .557; CLAPNQ .898, .892, .892.
 """
+_BYTES_PER_TOKEN = 6
+"""A text of fewer bytes for each token that is shown is hardly ever cut in as many as ``_LONG``, and not looked at."""
 _REMEMBERED = 8192
 _REMEMBERED_CHARACTERS = 10_000
 """Longer documents are cut anew each time, which bounds the memory."""
@@ -61,6 +63,21 @@ class Chunks:
         return replace(reading, window=tuple(self.owners[position] for position in reading.window))
 
 
+def uncut(candidates: Sequence[Candidate]) -> Chunks:
+    """The candidates as they are."""
+    spans = tuple((0, len(candidate.document.text)) for candidate in candidates)
+    return Chunks(tuple(candidates), tuple(range(len(candidates))), spans)
+
+
+def any_long(candidates: Sequence[Candidate], profile: Profile, most: int) -> bool:
+    """Whether any may have to be cut to show ``most`` chunks of it. Told from lengths alone, which takes no time."""
+    return any(_may_be_cut(candidate.document.text, profile.passage_tokens, most) for candidate in candidates)
+
+
+def _may_be_cut(text: str, tokens: int, most: int) -> bool:
+    return len(text.encode("utf-8", "surrogatepass")) > tokens * (_BYTES_PER_TOKEN if most == 1 else 1)
+
+
 class LongDocuments:
     """Cuts documents for profiles. Safe to use from several threads."""
 
@@ -73,7 +90,12 @@ class LongDocuments:
         Tokenises what is long: for a thread of its own.
         """
         cutter = self._cutter(profile)
-        cut = [cutter.cut(candidate, owner) for owner, candidate in enumerate(candidates)]
+        cut = [
+            cutter.cut(candidate, owner)
+            if _may_be_cut(candidate.document.text, profile.passage_tokens, most)
+            else [_Chunk(candidate, owner, (0, len(candidate.document.text)))]
+            for owner, candidate in enumerate(candidates)
+        ]
         worth = _Worth(query, [chunk.text for chunks in cut for chunk in chunks])
         nearest = [worth.nearest(chunks, most) for chunks in cut]
         shown = [chunk for chunks in nearest for chunk in sorted(chunks, key=lambda chunk: chunk.span)]

@@ -31,7 +31,7 @@ from service.domain import (
     Timings,
 )
 from service.errors import EmbedderError, NotFound
-from service.long_documents import LongDocuments
+from service.long_documents import LongDocuments, any_long, uncut
 from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
 from service.observability.spans import annotate, span
 from service.ranking.auto import AUTO
@@ -168,10 +168,12 @@ class Pipeline:
     ) -> Outcome:
         """The ranking of the candidates, by their best chunks where these are wanted and there is time to cut."""
         most, chunks = _most_chunks(request, ranker.profile), None
-        if most:
+        if most and any_long(candidates, ranker.profile, most):
             cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most)
             with anyio.move_on_after(deadline.remaining):
                 chunks = await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
+        elif most:
+            chunks = uncut(candidates)
         if not most or chunks is None:
             return await self._reranking.rank(request, ranker, candidates, top_k, deadline)
         outcome = await self._reranking.rank(request, ranker, chunks.candidates, top_k * most, deadline)

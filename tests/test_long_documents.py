@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.domain import Candidate, Document, PassageTokens, Ranking, RelevantSpan, WindowReading
-from service.long_documents import Chunks, LongDocuments
+from service.long_documents import Chunks, LongDocuments, any_long, uncut
 from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 
@@ -95,6 +95,20 @@ def test_a_document_ranks_by_its_best_chunk() -> None:
 @pytest.mark.parametrize("text", ["", " \n "])
 def test_a_text_of_nothing_is_a_document_all_the_same(text: str) -> None:
     assert chunks("honey", candidate("a", text)).spans == ((0, len(text)),)
+
+
+def test_whether_anything_is_cut_is_told_from_lengths() -> None:
+    profile, most_shown = BUILDER.profile, 78
+    ascii_text, wide = "a " * 3 * most_shown, "蜂" * 2 * most_shown  # six bytes a token
+
+    assert profile.passage_tokens == most_shown
+    for text in (ascii_text, wide):
+        asked = (candidate("a", "short"), candidate("b", text))
+        longer = (candidate("b", text + "."),)
+        assert not any_long(asked, profile, 1)
+        assert any_long(longer, profile, 1)
+        assert any_long(asked, profile, 2)
+        assert uncut(asked) == chunks("honey", *asked)
 
 
 def test_no_documents_are_no_chunks() -> None:
