@@ -18,7 +18,7 @@ import httpx
 from tests.api.playground.browser import Browser, chromium
 
 FOLDER = Path(__file__).parents[1] / "docs/pictures"
-QUERY = "limit how many coroutines run at once"
+QUERY = "read a csv file into dictionaries"
 LOADS = 10
 LOADED = "document.querySelector('[name=profile]').value"
 ANSWERED = "document.querySelector('.panel') && !document.getElementById('answer').hasAttribute('aria-busy')"
