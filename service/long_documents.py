@@ -90,12 +90,7 @@ class LongDocuments:
         Tokenises what is long: for a thread of its own.
         """
         cutter = self._cutter(profile)
-        cut = [
-            cutter.cut(candidate, owner)
-            if _may_be_cut(candidate.document.text, profile.passage_tokens, most)
-            else [_Chunk(candidate, owner, (0, len(candidate.document.text)))]
-            for owner, candidate in enumerate(candidates)
-        ]
+        cut = [cutter.cut(candidate, owner, most) for owner, candidate in enumerate(candidates)]
         worth = _Worth(query, [chunk.text for chunks in cut for chunk in chunks])
         nearest = [worth.nearest(chunks, most) for chunks in cut]
         shown = [chunk for chunks in nearest for chunk in sorted(chunks, key=lambda chunk: chunk.span)]
@@ -150,16 +145,19 @@ class _Cutter:
         self._chunking = chunking
         self._remembered = lru_cache(_REMEMBERED)(self._found)
 
-    def cut(self, candidate: Candidate, owner: int) -> list[_Chunk]:
-        """The chunks of a candidate; itself where it fits a prompt."""
+    def cut(self, candidate: Candidate, owner: int, most: int) -> list[_Chunk]:
+        """The chunks of a candidate, ``most`` of which are shown; itself where it fits a prompt."""
         document = candidate.document
-        short = len(document.text) <= _REMEMBERED_CHARACTERS
-        spans = (self._remembered if short else self._found)(document.title, document.text)
+        long = _may_be_cut(document.text, self._chunking.tokens, most)
+        spans = self._spans(document.title, document.text) if long else ()
         if len(spans) <= 1:
             return [_Chunk(candidate, owner, (0, len(document.text)))]
         texts = [document.text[start:end] for start, end in spans]
         parts = [replace(candidate, document=replace(document, text=text), tokens=None) for text in texts]
         return [_Chunk(part, owner, span) for part, span in zip(parts, spans, strict=True)]
+
+    def _spans(self, title: str, text: str) -> tuple[Span, ...]:
+        return (self._remembered if len(text) <= _REMEMBERED_CHARACTERS else self._found)(title, text)
 
     def _found(self, title: str, text: str) -> tuple[Span, ...]:
         return tuple(self._chunking.spans(text, title=title))

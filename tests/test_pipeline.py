@@ -381,7 +381,7 @@ async def test_where_a_request_does_not_say_the_profile_says_how_many_chunks() -
     spans = (await pipe.rerank(asked)).ranking.spans
     text = asked.documents[1].text
     assert sorted(len(found) for found in spans) == [1, 1, 1]
-    assert any(start > 0 and "query" in text[start:end] for (start, end) in [(s[0].start, s[0].end) for s in spans])
+    assert any(span.start > 0 and "query" in text[span.start : span.end] for (span,) in spans)
 
     cut_by_hand = replace(asked, rerank=RerankOptions(passage_tokens=20))
     assert (await pipe.rerank(cut_by_hand)).ranking.spans == ()

@@ -156,14 +156,14 @@ class GraphBuilder:
         slots = [self.op("Reshape", part, self.integers(0, 0, -1, SLOT, _SIZE)) for part in behind]
         openings = [
             self.op("Squeeze", self.cut(part, self.integers(0), self.integers(1), 3), self.integers(3))
-            for part in slots[1:]
+            for part in slots
         ]
         later, earlier = self.constant("later", _later(SLOT)), self.constant("earlier", _later(SLOTS - 1, 0)[:, None])
         for axis in (0, 2):
             earlier = self.cut(earlier, self.integers(0), self.slots, axis)
         own = self.op("Add", self.products(slots[0], slots[1], rank=5), later)
         first = self.by_slots(self.products(behind[0], fronts[1]))
-        rest = self.op("Add", self.by_slots(self.products(behind[0], openings[0])), earlier)
+        rest = self.op("Add", self.by_slots(self.products(behind[0], openings[1])), earlier)
         shares = self.op("Softmax", self.op("Concat", first, rest, own, axis=-1), axis=-1)
         ends = self.op("Add", self.slots, self.integers(FRONT))
         looked = [
@@ -173,10 +173,10 @@ class GraphBuilder:
         ]
         flat = self.integers(0, 0, -1)
         taken = self.op("MatMul", looked[2], slots[2])
-        for part, values in ((looked[0], fronts[2]), (looked[1], openings[1])):
+        for part, values in ((looked[0], fronts[2]), (looked[1], openings[2])):
             width = self.op("Concat", flat, self.op("Shape", part, start=4), axis=0)
             taken = self.op("Add", taken, self.by_slots(self.op("MatMul", self.op("Reshape", part, width), values)))
-        opened = self.op("Unsqueeze", self.openings_attention(*parts), self.integers(3))
+        opened = self.op("Unsqueeze", self.openings_attention(openings[0], *parts[1:]), self.integers(3))
         others = self.cut(taken, self.integers(1), self.integers(_ALL), 3)
         taken = self.op("Concat", opened, others, axis=3)
         taken = self.op("Reshape", taken, self.integers(0, 0, -1, _SIZE))
@@ -187,10 +187,7 @@ class GraphBuilder:
 
     def openings_attention(self, query: str, key: str, value: str) -> str:
         """What each head takes over at the first tokens of slots, [batch, heads, slots, size]: of all tokens before."""
-        behind = self.cut(query, self.integers(FRONT), self.integers(_ALL), 2)
-        slots = self.op("Reshape", behind, self.integers(0, 0, -1, SLOT, _SIZE))
-        asking = self.op("Squeeze", self.cut(slots, self.integers(0), self.integers(1), 3), self.integers(3))
-        scores = self.products(asking, key)
+        scores = self.products(query, key)
         hidden = self.constant("later_than_openings", _later_than_openings())
         for axis, end in ((0, self.slots), (1, self.op("Shape", key, start=2, end=3))):
             hidden = self.cut(hidden, self.integers(0), end, axis)
