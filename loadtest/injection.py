@@ -133,7 +133,7 @@ class Measure:
         for turn in range(self._orders):
             places = generator.permutation(len(window)) if turn else np.arange(len(window))
             prompt = self._builder.build(query, [passages[window[place]] for place in places])
-            sums[places] += self._builder.profile.reading.scores([await self._logits(prompt)])
+            sums[places] += self._builder.profile.scores([await self._logits(prompt)])
         means: list[float] = (sums / self._orders).tolist()
         return means
 

@@ -2,8 +2,9 @@
 
 DATA holds folders in the BEIR layout. Each set is ranked over two first stages, the best ``--depth`` of each: BM25's
 list of 100, which is ``candidates.jsonl`` or ``runs/bm25_test_top100.tsv``, and the service's own hybrid over the set's
-corpus. Queries are drawn with a seed. What is done is kept in ``--kept``, so that a run that was stopped goes on where
-it was; the tables in Markdown are printed from there.
+corpus. A strategy made of several is spelt with its parts, as ``fusion(sliding,groupwise)``, or
+``cascade(groupwise,setwise@20)``, where a number is how many are left. Queries are drawn with a seed. What is done is
+kept in ``--kept``, so that a run that was stopped goes on where it was; the tables in Markdown are printed from there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +21,7 @@ from statistics import fmean
 from service.cli.measuring import Sample, rerank_lists, search_queries
 from service.corpus.beir import BeirFolder, Qrels
 from service.corpus.candidate_lists import given_lists
-from service.domain import RerankOptions, RetrievalMode
+from service.domain import Parameters, Part, RerankOptions, RetrievalMode
 from service.evaluation.comparison import compare
 from service.evaluation.evaluate import Conditions
 from service.evaluation.findings import Found
@@ -62,7 +63,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", required=True)
-    parser.add_argument("--strategies", nargs="+", default=["single", "top_down", "tournament", "sliding"])
+    parser.add_argument("--strategies", nargs="+", default=["single", "top_down", "tournament", "sliding", "groupwise"])
     parser.add_argument("--lists", nargs="+", choices=(BM25, HYBRID), default=(BM25, HYBRID))
     parser.add_argument("--depth", type=int, default=100, help="candidates of each list")
     parser.add_argument("--queries", type=int, default=40, help="of each set, all if it has fewer")
@@ -83,7 +84,7 @@ def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy:
     way = Conditions(
         mode=RetrievalMode.HYBRID,
         candidates=options.depth,
-        rerank=RerankOptions(strategy=strategy, first_stage_weight=options.first_stage_weight),
+        rerank=replace(_named(strategy), first_stage_weight=options.first_stage_weight),
         timeout_ms=600_000,
     )
     found = asyncio.run(_rank(folder, qrels, first_stage, {strategy: way}, sample))
@@ -92,6 +93,19 @@ def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy:
             cell = Cell(name, first_stage, row.name, [*row.ndcg.values()], row.prompts, row.rounds, row.tokens)
             if (name, first_stage, row.name) not in there:
                 file.write(json.dumps(asdict(cell)) + "\n")
+
+
+def _named(strategy: str) -> RerankOptions:
+    """What a strategy's name asks for, with the parts of one that is made of several."""
+    name, _, inside = strategy.rstrip(")").partition("(")
+    if not inside:
+        return RerankOptions(strategy=name)
+    parts = tuple(
+        Part(strategy=part, depth=int(depth) if depth else None)
+        for part, _, depth in (each.partition("@") for each in inside.split(","))
+    )
+    chosen = Parameters(stages=parts) if name == "cascade" else Parameters(members=parts)
+    return RerankOptions(strategy=name, parameters=chosen)
 
 
 async def _rank(

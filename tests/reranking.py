@@ -17,6 +17,14 @@ def unbounded() -> Reranking:
 
 
 WITHOUT_SLOTS = find("onepass-mini").model_copy(
-    update={"slots": None, "window": 10, "stride": 5, "passage_tokens": 80, "context_tokens": 2047}
+    update={
+        "slots": None,
+        "reference": None,
+        "strategy": "sliding",
+        "window": 10,
+        "stride": 5,
+        "passage_tokens": 80,
+        "context_tokens": 2047,
+    }
 )
-"""Prompts as short as their texts, in windows of ten: for tests of plans and waiting, which read nothing."""
+"""Prompts as short as their texts, in windows of ten, one after the other: for tests of plans that read nothing."""

@@ -1,4 +1,4 @@
-"""nDCG@10 of an exported model over first-stage lists: a sliding window, from the back to the front.
+"""nDCG@10 of an exported model over first-stage lists, read in one round: every passage stands in one window.
 
 A set with ``candidates.jsonl.gz`` is scored on those lists against ``qrels/test_official_full.tsv``; any other one on
 ``runs/bm25_test_top100.tsv.gz`` against ``qrels/test.tsv``. Gains and ties are trec_eval's.
@@ -9,7 +9,7 @@ usage: python -m training.evaluate --model model.int8.onnx --tokenizer DIR --dat
 import argparse
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,25 +52,18 @@ def read_lists(folder: Path) -> Lists:
     return Lists(read_queries(folder), order, read_corpus(folder), read_qrels(folder / "qrels" / "test.tsv"))
 
 
-@dataclass(frozen=True)
-class Sliding:
-    """The window, how far it moves, and how many tokens of a passage it shows."""
-
-    window: int
-    stride: int
-    passage_tokens: int
-
-
 class Reranker:
-    """An exported ONNX model, its tokenizer and how it slides."""
+    """An exported ONNX model and its tokenizer; how many passages a window shows, and how many tokens of each."""
 
-    def __init__(self, model: Path, tokenizer: Path, sliding: Sliding, threads: int) -> None:
-        self._sliding = sliding
+    def __init__(self, model: Path, tokenizer: Path, threads: int, window: int, passage_tokens: int) -> None:
+        self._window, self._passage_tokens = window, passage_tokens
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._tokenizer = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
         self._tokenizer.encode_special_tokens = True
+        self.tokens = 0
+        """Read so far."""
 
     def ids(self, text: str, limit: int) -> list[int]:
         """The first ``limit`` tokens of a text; nothing in it becomes an identifier."""
@@ -80,34 +73,19 @@ class Reranker:
         """Label logits [passages] of one window."""
         labels = LABEL_IDS[: len(passages)]
         ids, _ = spell(query, passages, labels)
+        self.tokens += len(ids)
         feeds = {"input_ids": np.array([ids]), "last": np.array([len(ids) - 1]), "label_ids": np.array(labels)}
         scores: NDArray[np.float32] = self._session.run(None, feeds)[0][0]
         return scores
 
     def rerank(self, query: str, texts: list[str]) -> list[int]:
-        """Positions of ``texts``, best first. With windows of 1 each is asked about beside an empty passage."""
+        """Positions of ``texts``, best first. They are dealt to windows like cards."""
         asked = self.ids(query, QUERY_TOKENS)
-        passages = [self.ids(text, self._sliding.passage_tokens) for text in texts]
-        if self._sliding.window == 1:
-            advantages = [float(np.subtract(*self.logits(asked, [passage, []]))) for passage in passages]
-            return sorted(range(len(texts)), key=lambda i: -advantages[i])
-        order = list(range(len(texts)))
-        for start, end in windows(len(texts), self._sliding):
-            part = order[start:end]
-            scores = self.logits(asked, [passages[i] for i in part])
-            order[start:end] = [part[i] for i in np.argsort(-scores, kind="stable")]
-        return order
-
-
-def windows(count: int, sliding: Sliding) -> Iterator[tuple[int, int]]:
-    """Back to front; the first window of the list is always a full one."""
-    end = count
-    while True:
-        start = max(0, end - sliding.window)
-        yield start, end
-        if start == 0:
-            return
-        end -= sliding.stride
+        passages = [self.ids(text, self._passage_tokens) for text in texts]
+        scores, windows = np.empty(len(texts)), -(-len(texts) // self._window)
+        for first in range(windows):
+            scores[first::windows] = self.logits(asked, passages[first::windows])
+        return [int(i) for i in np.argsort(-scores, kind="stable")]
 
 
 def ndcg_by_query(qrels: Qrels, order: Mapping[str, list[str]]) -> dict[str, float]:
@@ -125,21 +103,22 @@ def ndcg(qrels: Qrels, order: Mapping[str, list[str]]) -> float:
 
 
 def evaluate(reranker: Reranker, lists: Lists, limit: int, depth: int, shuffled: int | None) -> str:
-    """One line of figures: first stage, reranked, time. ``shuffled`` is a seed, for lists in a random order.
+    """One line of figures: first stage, reranked, cost. ``shuffled`` is a seed, for lists in a random order.
 
     The best ``depth`` of a list are reranked, the others follow.
     """
     judged = sorted(query for query in lists.order if query in lists.qrels)
     chosen = sorted(random.Random(7).sample(judged, min(limit, len(judged))))
     first = {query: lists.order[query] for query in chosen}
-    begun, ranked = time.monotonic(), {}
+    begun, read, ranked = time.monotonic(), reranker.tokens, {}
     for query, found in first.items():
         mixed = found if shuffled is None else random.Random(f"{shuffled} {query}").sample(found, len(found))
         order = reranker.rerank(lists.queries[query], [lists.texts[d] for d in mixed[:depth]])
         ranked[query] = [mixed[i] for i in order] + mixed[depth:]
-    spent = (time.monotonic() - begun) / len(chosen)
+    spent, tokens = (time.monotonic() - begun) / len(chosen), (reranker.tokens - read) / len(chosen)
     before, after = ndcg(lists.qrels, first), ndcg(lists.qrels, ranked)
-    return f"{len(chosen)} queries  first stage {before:.4f}  reranked {after:.4f}  {spent:.2f} s/query"
+    cost = f"{tokens:.0f} tokens {spent:.2f} s/query"
+    return f"{len(chosen)} queries  first stage {before:.4f}  reranked {after:.4f}  {cost}"
 
 
 def main() -> None:
@@ -151,11 +130,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100, help="queries per set, a fixed sample")
     parser.add_argument("--shuffled", type=int, help="seed of a random order of the candidates")
     parser.add_argument("--depth", type=int, default=DEPTH, help="of a list; what is behind it stays there")
-    for name, value in (("window", 20), ("stride", 10), ("passage-tokens", 78), ("threads", 2)):
+    for name, value in (("window", 20), ("passage-tokens", 78), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
     arguments = parser.parse_args()
-    sliding = Sliding(arguments.window, arguments.stride, arguments.passage_tokens)
-    reranker = Reranker(arguments.model, arguments.tokenizer, sliding, arguments.threads)
+    reranker = Reranker(
+        arguments.model, arguments.tokenizer, arguments.threads, arguments.window, arguments.passage_tokens
+    )
     for name in arguments.sets:
         lists = read_lists(arguments.data / name)
         line = evaluate(reranker, lists, arguments.limit, arguments.depth, arguments.shuffled)

@@ -26,19 +26,18 @@ from service.ranking.profile import MODELS
 from training.data import Source, prepare, read_source, save_collection
 from training.encoder import Encoder
 from training.errors import UnusableInput
-from training.evaluate import Lists, Reranker, Sliding
+from training.evaluate import Lists, Reranker
 from training.export import export
 from training.held_out import Figures, Order, compared, split
 from training.imported import read_model
 from training.pointer import pointed
 from training.profiles import checked, in_settings, slotted, write_profile
 from training.settings import Settings, TrainSettings, load_settings
-from training.slots import LONGEST, SLOT
+from training.slots import LONGEST
 from training.strange import STRANGE, save_strange
 from training.train import trained
-from training.windows import SERVED_LABELS
+from training.windows import LONGEST_PASSAGE, SERVED_LABELS
 
-_SLIDING = Sliding(SERVED_LABELS, SERVED_LABELS // 2, SLOT - 2)
 _THREADS = 2
 _OWN = "own"  # the collection's name among the prepared ones
 GRAPH = "model.int8.onnx"
@@ -138,7 +137,7 @@ def _write_model(task: Task, settings: Settings) -> Path:
 
 def reranked(model: Path, lists: Lists) -> Order:
     """The lists in the order of an exported model, through the graph that serves."""
-    reranker = Reranker(model / GRAPH, model, _SLIDING, _THREADS)
+    reranker = Reranker(model / GRAPH, model, _THREADS, SERVED_LABELS, LONGEST_PASSAGE)
     found = {}
     for query, names in lists.order.items():
         order = reranker.rerank(lists.queries[query], [lists.texts[name] for name in names])

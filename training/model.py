@@ -94,12 +94,16 @@ class Layer(nn.Module):
     def at(self, x: Tensor, places: Tensor) -> Tensor:
         """As ``forward`` at ``places`` [batch, n] only: [batch, n, width]."""
         own = take(x, places)
-        query = _linear(own, self.query).unflatten(2, (HEADS, -1)).transpose(1, 2)
+        return self.fed(_norm(own + _linear(self.taken(x, places), self.output), self.attention_norm))
+
+    def taken(self, x: Tensor, places: Tensor) -> Tensor:
+        """What the heads take over at ``places`` [batch, n]: [batch, n, width]."""
+        query = _linear(take(x, places), self.query).unflatten(2, (HEADS, -1)).transpose(1, 2)
         key, value = _linear(x, self.key, self.value).unflatten(2, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
         scores = (query @ key.transpose(2, 3)).float() * query.shape[-1] ** -0.5
         later = torch.arange(x.shape[1]) > places[..., None]
         shares = scores.masked_fill(later[:, None], -torch.inf).softmax(-1)
-        return self.fed(self._joined(own, shares.to(x.dtype) @ value))
+        return (shares.to(x.dtype) @ value).transpose(1, 2).flatten(2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """Queries, keys and values, [3, batch, heads, tokens, size]."""

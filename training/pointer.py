@@ -9,11 +9,18 @@ The feed-forward part of the layer that gathers does three things, each exact wh
   linear function. Otherwise what passages of one window have in common would favour single labels more than attention
   does;
 - it **names**: writes there in which slot a state stands. gelu(z - 1) - gelu(z - 3) is 2 wherever z is large;
-- it **bars** all but closing labels, in a dimension that is otherwise zero, so that those are untouched.
+- it **bars** all but closing labels, in a dimension that is otherwise zero, so that those are untouched, and lets the
+  first position **rest** the attention: its state is the same in every prompt.
 
 The last layer's heads compare the probe's vectors of query and passage, a slice of a rotation each. Scores stay small:
 where softmax is nearly linear, the mean over heads is the cosine, though each slice alone is noisy. Values are the
 names, and outputs raise each one's logit. Everything is solved for the rounded parameters of the exported files.
+
+A passage's logit has to mean the same whatever stands beside it, so that windows of one list can be read in one round.
+Two things would make it relative. Shares of attention are shares of a sum: nearly all of it rests on the first
+position, and so the sum is hardly the passages'. And a norm divides by how long a state is: outputs add the same large
+number to a state's marks, which no label's row has, so that it is always equally long. And where an engine tells logits
+less the logarithm of the sum over all words, the reference tells how much that was: its row is zero, and so its logit.
 
 usage: python -m training.pointer --data DIR --checkpoint checkpoint.pt --out pointing.pt
 """
@@ -29,18 +36,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.mixture import Mixture
-from training.model import HEADS, Decoder, Layer, gathering_layer, label_logits, last_layer, load_decoder, take
+from training.model import HEADS, Decoder, Layer, gathering_layer, last_layer, load_decoder, take
 from training.probe import Probe, held, relearnt
 from training.rounding import round_off
 from training.settings import Settings, load_settings
 from training.slots import CODE_WIDTH, CONSTANT, FRONTAL, MARKS, ZERO, marks
-from training.vocabulary import LABEL_IDS
+from training.vocabulary import LABEL_IDS, REFERENCE_ID
 from training.windows import SERVED_LABELS, Batch, Shape, batches
 
 # unknown pieces have states of their own: where none were seen, the last position looked at them instead of at labels
 _SAMPLE = [(Shape(20, 78, 0.7, strange=0.06), 240), (Shape(2, 78, 0.5, strange=0.06), 800)]
-_SHARPNESS = 1.0  # of a cosine of 1 in a head's score
-_LOUD = 1000.0  # what a share of attention adds to a label's logit, before the last norm
+_SHARPNESS = 0.6  # of a cosine of 1 in a head's score
+_REST = 2000.0  # times the attention that a passage gets rests on the first position
+_CHANGE = 50.0  # what the passages of a window differ by, in what a state says of each label before the last norm
+_STEADY = 30.0  # times that, what makes all states equally long
 _NAMED = 8.0  # what a name adds to a state
 _BARRED = 10.0  # what a bar takes from a state
 _BAR_SCORE = 6.0  # times that, from a head's score
@@ -48,9 +57,12 @@ _STEEP = 200.0  # of the steps that name
 _CUT = 80.0  # of the step that bars
 _OWN_CODE = 0.75  # between a slot's own code, 1, and its nearest, 0.5
 _STEP = torch.tensor([-1.0, -3.0])
-_SHOWN = 40  # batches that tell closing labels from all else
-_ROUNDS = 6  # of fitting what tells closing labels from all else
-_SPREAD = 2.0  # of the logits in a window
+_RESTING = 0.05  # of the states that keys are learnt from: the first position's, which should not ask for any query
+_DROWNING = 1000.0  # in two marks, of a state whose numbers are about 1
+_NOT_LATER = 0.25  # of what tells later states from the first position's, which is about 0 there and about 1 later
+_SHOWN = 40  # batches that tell closing labels, and the first position, from all else
+_ROUNDS = 6  # of fitting what tells them
+_SPREAD = 2.0  # of the logits in a window, on the mean
 
 
 @dataclass(frozen=True)
@@ -86,11 +98,12 @@ def point(model: Decoder, probe: Probe, windows: list[Batch]) -> None:
     _clear(layer, 0, names)
     _name(layer, 2 * SERVED_LABELS, names)
     _bar(layer, 4 * SERVED_LABELS, sample)
+    _rest(layer, 4 * SERVED_LABELS + 2, sample)
     round_off(model)
     _compare(model, probe, sample)
-    rows = model.tokens[LABEL_IDS[:SERVED_LABELS]]
-    _look_and_name(model, names, rows - rows.mean(0))
-    _spread(model, [found.batch for found in sample if found.batch.labels.shape[1] == SERVED_LABELS])
+    _look_and_name(model, names)
+    model.tokens[REFERENCE_ID] = 0
+    _say(model, [found for found in sample if found.batch.labels.shape[1] == SERVED_LABELS])
     round_off(model)
 
 
@@ -140,6 +153,29 @@ def _bar(layer: Layer, first: int, sample: list[Sampled]) -> None:
     layer.narrow.weight[FRONTAL - MARKS, units] = _BARRED / 2 * torch.tensor([-1.0, 1.0])
 
 
+def _rest(layer: Layer, first: int, sample: list[Sampled]) -> None:
+    """Draws attention to the first position by what was barred: as much as to ``_REST`` passages.
+
+    What it adds is found by halving, as the norm after it divides by what comes out. The rest of that state is drowned
+    in two marks: whatever little it said of a label would be heard as often as attention rests on it.
+    """
+    shown = sample[:: max(1, len(sample) // _SHOWN)]
+    states = torch.cat([found.states.float().flatten(0, 1) for found in shown])
+    later = torch.cat([torch.arange(found.batch.ids.shape[1]).repeat(len(found.batch.ids)) for found in shown]) > 0
+    weight, bias = telling(states, later)
+    units = slice(first, first + 2)
+    layer.widen.weight[units] = -_CUT * weight
+    layer.widen.bias[units] = _CUT * (_NOT_LATER - bias) + _STEP + 1
+    layer.narrow.weight[-MARKS, units] = _DROWNING / 2 * torch.tensor([1.0, -1.0])
+    layer.narrow.weight[1 - MARKS, units] = _DROWNING / 2 * torch.tensor([-1.0, 1.0])
+    low, high, wanted = 0.0, _DROWNING, math.log(_REST) / _BAR_SCORE
+    for _ in range(30):
+        middle = (low + high) / 2
+        layer.narrow.weight[FRONTAL - MARKS, units] = middle / 2 * torch.tensor([1.0, -1.0])
+        found = layer.fed(sample[0].states[0, :1].float())[0]
+        low, high = (middle, high) if found[FRONTAL - MARKS] - found[ZERO - MARKS] < wanted else (low, middle)
+
+
 def _is_other(batch: Batch) -> Tensor:
     return torch.ones(batch.ids.shape, dtype=torch.bool).scatter(1, batch.closing, False)
 
@@ -165,9 +201,13 @@ def _compare(model: Decoder, probe: Probe, sample: list[Sampled]) -> None:
     """Queries and keys: the vectors as the probe read them, learnt anew from the cleared and named states."""
     layer, last, width = gathering_layer(model), last_layer(model), model.tokens.shape[1]
     ends = [held(found.batch, layer.fed(found.states)) for found in sample]
+    closing = torch.cat([closing.flatten(0, 1) for closing, _ in ends])
     passages = torch.cat([found.passages.flatten(0, 1) for found in sample])
     queries = torch.cat([found.queries for found in sample])
-    read = relearnt(probe.passage.weight, torch.cat([closing.flatten(0, 1) for closing, _ in ends]), passages)
+    resting = layer.fed(sample[0].states[0, :1].float()).expand(int(_RESTING * len(closing)), -1)
+    read = relearnt(
+        probe.passage.weight, torch.cat([closing, resting]), torch.cat([passages, torch.zeros_like(resting)])
+    )
     asked = relearnt(probe.query.weight, torch.cat([ending for _, ending in ends]), queries)
 
     size = width // HEADS
@@ -186,17 +226,16 @@ def _compare(model: Decoder, probe: Probe, sample: list[Sampled]) -> None:
     last.key.weight[bars, FRONTAL - MARKS], last.key.weight[bars, ZERO - MARKS] = _BAR_SCORE, -_BAR_SCORE
 
 
-def _look_and_name(model: Decoder, names: Tensor, differences: Tensor) -> None:
+def _look_and_name(model: Decoder, names: Tensor) -> None:
+    """Values: the name of each slot. The last layer's second half leaves what comes as it is."""
     layer, last = gathering_layer(model), last_layer(model)
     size = len(names) // HEADS
     read = names.T / layer.output_norm.weight
-    for linear in (last.value, last.output):
-        linear.weight.zero_()
-        linear.bias.zero_()
+    last.value.weight.zero_()
+    last.value.bias.zero_()
     for head in range(HEADS):
         named = slice(head * size, head * size + SERVED_LABELS)
         last.value.weight[named], last.value.bias[named] = read, -read @ layer.output_norm.bias
-        last.output.weight[:, named] = _LOUD * torch.linalg.pinv(differences) / HEADS
     for norm in (last.attention_norm, last.output_norm):
         norm.weight.fill_(1.0)
         norm.bias.zero_()
@@ -205,10 +244,42 @@ def _look_and_name(model: Decoder, names: Tensor, differences: Tensor) -> None:
         linear.bias.zero_()
 
 
-def _spread(model: Decoder, windows: list[Batch]) -> None:
-    """Scales the logits of a window to a spread that means something to whoever reads them as shares."""
-    logits = [label_logits(model, model(batch.ids, batch.last), batch.labels) for batch in windows]
-    last_layer(model).output_norm.weight.mul_(_SPREAD / torch.cat(logits).std(-1).mean())
+def _say(model: Decoder, sample: list[Sampled]) -> None:
+    """Outputs: what raises the logit of each label alone, and what makes all states equally long.
+
+    Names are not heard equally well: a label's is amplified by as much as it is heard less than the cosines of its
+    passages would have it. Logits become as large as wanted, and zero on the mean.
+    """
+    last, width = last_layer(model), model.tokens.shape[1]
+    heard = torch.cat([_heard(last, model.below(found.batch.ids), found.batch) for found in sample])
+    cosines = torch.cat([(found.passages * found.queries[:, None]).sum(-1) for found in sample])
+    slope, base = _line(cosines.flatten(), heard.flatten())
+    amplified = (base + slope * cosines).mean(0) / heard.mean(0)
+    heard = heard * amplified
+    louder = _CHANGE / heard.std(-1).mean()
+    # one direction for each label: its row has a product of 1 with it, the rows of others none
+    raising = torch.linalg.pinv(model.tokens[LABEL_IDS[:SERVED_LABELS]])
+    last.output.weight.zero_()
+    for head in range(HEADS):
+        named = slice(head * width // HEADS, head * width // HEADS + SERVED_LABELS)
+        last.output.weight[:, named] = louder / HEADS * amplified * raising
+    last.output.bias.copy_(-louder * heard.mean() * raising.sum(1))
+    length = _STEADY * _CHANGE * math.sqrt(SERVED_LABELS) * raising.norm(dim=0).mean()
+    last.output.bias[-MARKS], last.output.bias[1 - MARKS] = length, -length
+    last.output_norm.weight.fill_(_SPREAD / _CHANGE * length * math.sqrt(2 / width))
+
+
+def _heard(last: Layer, before: Tensor, batch: Batch) -> Tensor:
+    """What the heads hear of each name at the last position, their mean: [windows, labels]."""
+    taken = last.taken(before, batch.last[:, None])[:, 0].float()
+    return taken.unflatten(1, (HEADS, -1)).mean(1)[:, :SERVED_LABELS]
+
+
+def _line(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope and offset of the line through points, by least squares."""
+    apart = x - x.mean()
+    slope = (apart * y).sum() / apart.square().sum()
+    return slope, y.mean() - slope * x.mean()
 
 
 def pointed(checkpoint: Path, data: Path, settings: Settings) -> Decoder:

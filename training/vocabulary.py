@@ -23,6 +23,7 @@ SPECIALS = [PAD, UNK, QUERY, RANK, *LABELS, RELEVANT, IRRELEVANT, *SPARES]
 
 QUERY_ID, RANK_ID = SPECIALS.index(QUERY), SPECIALS.index(RANK)
 LABEL_IDS = [SPECIALS.index(label) for label in LABELS]
+REFERENCE_ID = SPECIALS.index(SPARES[0])  # its row becomes zero, and so its logit
 RELEVANT_ID, IRRELEVANT_ID = SPECIALS.index(RELEVANT), SPECIALS.index(IRRELEVANT)
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -40,7 +40,7 @@ def relevance(
 ) -> tuple[float, ...]:
     """A relevance score for each candidate of ``order``, aligned with it.
 
-    ``absolute`` says that scores mean the same in every window, see ``Reading.absolute``.
+    ``absolute`` says that scores mean the same in every window, see ``Profile.absolute``.
     """
     evidence = _evidence(len(order), readings, absolute=absolute)[list(order)]
     unread = np.isnan(evidence)

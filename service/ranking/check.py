@@ -110,7 +110,7 @@ def _places(builder: PromptBuilder, answers: Sequence[Sequence[LabelLogits]]) ->
     missed = [
         label
         for place, (label, values) in enumerate(zip(profile.labels, answers, strict=False))
-        if int(np.argmax(profile.reading.scores(values))) != place
+        if int(np.argmax(profile.scores(values))) != place
     ]
     found = len(answers) - len(missed)
     text = f"the one passage that answers {QUESTION!r} came first from {found} of {len(answers)} places"
@@ -118,7 +118,7 @@ def _places(builder: PromptBuilder, answers: Sequence[Sequence[LabelLogits]]) ->
 
 
 def _relevances(builder: PromptBuilder, answers: Sequence[LabelLogits]) -> Finding:
-    odds = [builder.profile.reading.scores([values])[0] for values in answers]
+    odds = [builder.profile.scores([values])[0] for values in answers]
     best = max(odds[1:])
     text = f"log odds of {odds[0]:.1f} for the passage that answers {QUESTION!r}, at most {best:.1f} for others"
     return Finding(True, text) if odds[0] > max(best, 0.0) else Finding(False, f"{text}. {_ADVICE}")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from service.engine.scorer import LabelLogits
 from service.errors import NotFound, ProfileError
 from service.ranking.readings import Reading
 from service.ranking.sources import FILE_NAME, Hub, TokenizerSource
@@ -93,6 +94,9 @@ class Profile(BaseModel):
     grades: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None, min_length=2, description="what a graded model answers with, the lowest first; each a single token"
     )
+    reference: str | None = Field(
+        None, min_length=1, description="a token that gets the same logit in every window: others are told from it"
+    )
     generation: Generation | None = None
     passage_end: str | None = Field(None, min_length=1, description="what ends a passage that is embedded on its own")
     window: int = Field(ge=1, description="most passages in one prompt")
@@ -143,6 +147,10 @@ class Profile(BaseModel):
         ):
             if given != (self.reading is reading):
                 raise ValueError(f"{key} belongs to the reading {reading}, and to no other")
+        if self.reference is not None and self.reading is not Reading.LISTWISE:
+            raise ValueError(f"reference belongs to the reading {Reading.LISTWISE}, and to no other")
+        if self.reference in self.labels:
+            raise ValueError("the reference is none of the labels")
 
     def _check_examples(self) -> None:
         if self.examples and not (self.template.example and Place.EXAMPLES in self.template.prefix):
@@ -167,7 +175,24 @@ class Profile(BaseModel):
     @property
     def strategies(self) -> tuple[str, ...]:
         """Names of the strategies that this profile can be used with."""
-        return self.reading.strategies
+        return self.reading.strategies(absolute=self.absolute)
+
+    @property
+    def absolute(self) -> bool:
+        """Whether a score means the same in every window, so that scores of different windows can be compared."""
+        return self.reading.absolute or self.reference is not None
+
+    def scores(self, answers: Sequence[LabelLogits]) -> LabelLogits:
+        """One score for each passage of a window, from the values of what its prompts ask for."""
+        if self.reference is None:
+            return self.reading.scores(answers)
+        ((*logits, reference),) = answers
+        return tuple(logit - reference for logit in logits)
+
+    @property
+    def asked_for(self) -> tuple[str, ...]:
+        """The tokens whose values are asked for: the answers, then the reference if there is one."""
+        return self.answers if self.reference is None else (*self.answers, self.reference)
 
     @property
     def answers(self) -> tuple[str, ...]:

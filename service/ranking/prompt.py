@@ -36,7 +36,8 @@ class PromptBuilder:
 
     ``encoding`` names the tokenizer, the neutralising rules and the passage budget; ``fingerprint`` names everything
     about the profile that can change an answer, but for the model's weights. ``label_ids`` are the token ids of the
-    labels, or grades, in the profile's order, shape [labels]; mere numbers where a model does not answer with tokens.
+    labels, or grades, in the profile's order, then of the reference if there is one, shape [labels]; mere numbers where
+    a model does not answer with tokens.
     ``longest`` is the most
     passages that a prompt can show: a full window, or more where there are labels and room for them. Safe to use from
     several threads.
@@ -80,7 +81,7 @@ class PromptBuilder:
     def label_tokens(self) -> tuple[str, ...]:
         """The answers as the vocabulary spells them; as the profile does where they are no tokens."""
         if not self.profile.reading.by_token:
-            return self.profile.answers
+            return self.profile.asked_for
         return tuple(map(self._encoder.spelling, self.label_ids))
 
     def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
@@ -126,8 +127,13 @@ class PromptBuilder:
             shown = passage[:cut] if self.profile.slots is None else _read_again(passage, self.profile.passage_tokens)
             parts.extend(_fill(around, shown))
         parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), _read_again(query, after)))
-        answers = len(self.label_ids) if self.profile.reading.absolute else len(passages)
-        return Prompt(np.concatenate(parts), self.label_ids[:answers], self._alone(passages))
+        return Prompt(np.concatenate(parts), self._asked_for(len(passages)), self._alone(passages))
+
+    def _asked_for(self, shown: int) -> tuple[int, ...]:
+        """Ids of the labels shown, or of all that the model may answer with where it answers with no labels."""
+        every = len(self.profile.answers)
+        answers = every if self.profile.reading.absolute else shown
+        return (*self.label_ids[:answers], *self.label_ids[every:])
 
     def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
         """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
@@ -155,7 +161,7 @@ class PromptBuilder:
         if not profile.reading.by_token:
             return tuple(range(len(profile.labels)))
         *_, end = ["", *pieces(self._with_values(profile.template.suffix, profile.window, profile.labels[0]))]
-        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.answers)
+        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.asked_for)
         if len(set(found)) < len(found):
             raise ProfileError(f"profile {profile.name}: labels: two of them are the same token")
         return found

@@ -160,14 +160,13 @@ class Ranker:
         options = self._options(name, top_k, parameters)
         plan = find(name)(ranked, options)
         source = _PromptSource(self.builder, query, candidates, tenant, passage_tokens)
-        reading = self.profile.reading
         weight = self.profile.first_stage_weight if first_stage_weight is None else first_stage_weight
         weigh = by_first_stage(candidates, weight)
-        run = await drive(plan, source.prompts, self.scorer, deadline, read=reading.scores, weigh=weigh)
+        run = await drive(plan, source.prompts, self.scorer, deadline, read=self.profile.scores, weigh=weigh)
         order = (*run.order, *range(ranked, count))
         ranking = Ranking(
             order=order,
-            scores=relevance(order, run.readings, self.profile.calibration, absolute=reading.absolute),
+            scores=relevance(order, run.readings, self.profile.calibration, absolute=self.profile.absolute),
             profile=self.profile.name,
             model=self.scorer.model,
             strategy=name,

@@ -29,12 +29,14 @@ class Reading(StrEnum):
     EMBEDDING = "embedding"
     """The cosine between the prompt's vector and each passage's own orders the window (E2Rank, arXiv 2510.22733)."""
 
-    @property
-    def strategies(self) -> tuple[str, ...]:
-        """Names of the strategies whose windows can be read so, in the registry's order."""
+    def strategies(self, *, absolute: bool) -> tuple[str, ...]:
+        """Names of the strategies whose windows can be read so, in the registry's order.
+
+        ``absolute`` says whether scores of different windows can be compared.
+        """
         if self is Reading.POINTWISE:
             return tuple(ALONE)
-        return tuple(name for name in STRATEGIES if name not in ALONE and (name not in ABSOLUTE or self.absolute))
+        return tuple(name for name in STRATEGIES if absolute or name not in ABSOLUTE)
 
     @property
     def by_token(self) -> bool:

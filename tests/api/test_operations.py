@@ -53,11 +53,12 @@ def test_metrics_count_what_happened(service: httpx.Client) -> None:
     route = "/v1/search"
     assert gained("onepass_requests_total", route=route, method="POST", status="200") == 2
     assert gained("onepass_degraded_total", reason="deadline") == 1
-    prompts: Counter[str] = Counter()  # the late one may have had the time for one window alone
+    assert answer["rerank"]["prompts"] > 0
+    prompts: Counter[str] = Counter()  # the late one may have had the time for one window alone, or for none
     for ranking in (answer["rerank"], late["rerank"]):
         prompts[ranking["strategy"]] += ranking["prompts"]
     for strategy, read in prompts.items():
-        assert gained("onepass_ranking_prompts_sum", profile="onepass-mini", strategy=strategy) == read > 0
+        assert gained("onepass_ranking_prompts_sum", profile="onepass-mini", strategy=strategy) == read
     assert after["onepass_index_documents", (("index", "python-docs"),)] > 3000
 
 

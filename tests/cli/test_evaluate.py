@@ -19,7 +19,7 @@ def test_first_stage_and_reranked_stand_side_by_side(cli: Cli, beir: Path) -> No
     output = cli("evaluate", beir).output
     assert "nature: 2 queries" in output
     assert "hybrid first stage" in output
-    assert "onepass-mini, sliding" in output
+    assert "onepass-mini, groupwise" in output
     assert all(len(row(output, figure)) == 3 for figure in FIGURES)
     assert row(output, "recall@100") == ["1.0000", "1.0000", "+0.0000"]
 

@@ -34,7 +34,7 @@ def test_a_run_goes_on_where_it_was(
     monkeypatch.setattr(sys, "argv", arguments)
     main()
     first = kept.read_text()
-    monkeypatch.setattr(sys, "argv", [*arguments, "sliding"])
+    monkeypatch.setattr(sys, "argv", [*arguments, "cascade(sliding,single@2)"])
     main()
 
     assert kept.read_text().startswith(first)
@@ -44,10 +44,11 @@ def test_a_run_goes_on_where_it_was(
         ("BM25", "single"),
         ("hybrid", "first stage"),
         ("hybrid", "single"),
-        ("BM25", "sliding"),
-        ("hybrid", "sliding"),
+        ("BM25", "cascade(sliding,single@2)"),
+        ("hybrid", "cascade(sliding,single@2)"),
     ]
-    assert "| set | queries | list | first stage | single | sliding |" in capsys.readouterr().out
+    assert [cell["prompts"] for cell in cells] == [0, 1, 0, 1, 2, 2]
+    assert "| set | queries | list | first stage | single | cascade(sliding,single@2) |" in capsys.readouterr().out
 
 
 def test_a_gain_of_every_query_has_a_star_and_luck_has_none() -> None:

@@ -33,6 +33,7 @@ def test_the_small_model_is_asked_as_it_was_trained() -> None:
 
 
 EXAMPLE: dict[str, Any] = {"query": "who", "passages": ["bees", "dogs"], "answer": "B"}
+POINTWISE = {"reading": "pointwise", "strategy": "pointwise", "reference": None}
 SHOWING = {
     "prefix": "{examples}{query}",
     "passage": "{label}{text}",
@@ -51,12 +52,9 @@ SHOWING = {
         ({"window": 1, "stride": 1}, "holds at least 2 passages"),
         ({"generation": {"max_tokens": 9}}, "generation belongs to the reading permutation"),
         ({"reading": "permutation"}, "generation belongs to the reading permutation"),
-        ({"reading": "pointwise"}, "the reading pointwise goes with the strategies pointwise"),
-        ({"reading": "pointwise", "strategy": "pointwise"}, "window of 1 and two labels"),
-        (
-            {"reading": "pointwise", "strategy": "pointwise", "window": 1, "labels": ["n", "y"]},
-            "passage has no {label}",
-        ),
+        ({"reading": "pointwise", "reference": None}, "the reading pointwise goes with the strategies pointwise"),
+        (POINTWISE, "window of 1 and two labels"),
+        (POINTWISE | {"window": 1, "labels": ["n", "y"]}, "passage has no {label}"),
         ({"examples": [EXAMPLE]}, "examples need template.example"),
         ({"examples": [EXAMPLE | {"passages": []}]}, "examples.0.passages"),
         ({"examples": [EXAMPLE | {"query": "{count}"}]}, "{count} would be taken for a place"),
@@ -64,8 +62,10 @@ SHOWING = {
         ({"grades": ["0", "1"]}, "grades belongs to the reading graded"),
         ({"reading": "graded"}, "grades belongs to the reading graded"),
         ({"reading": "graded", "grades": ["0", "1"]}, "{asked} belongs to the reading graded"),
-        ({"strategy": "groupwise"}, "the reading listwise goes with the strategies single"),
-        ({"strategy": "pointwise"}, "the reading listwise goes with the strategies single"),
+        ({"strategy": "groupwise", "reference": None}, "the reading listwise goes with the strategies single"),
+        ({"reading": "permutation", "generation": {"max_tokens": 99}}, "reference belongs to the reading listwise"),
+        ({"reference": "[A]"}, "the reference is none of the labels"),
+        ({"strategy": "pointwise", "reference": None}, "the reading listwise goes with the strategies single"),
         ({"template": {"prefix": "{query}", "passage": "{text}", "suffix": "x"}}, "template.passage needs {label}"),
         ({"window": 21}, "a window of 21 needs as many labels"),
         ({"stride": 20}, "the stride is shorter"),
@@ -138,4 +138,5 @@ def test_every_shipped_profile_says_which_strategies_it_goes_with() -> None:
     for name in available():
         profile = find(name)
         assert profile.strategy in profile.strategies
-        assert ("pointwise" in profile.strategies) == (profile.reading is Reading.POINTWISE)
+        assert ("pointwise" in profile.strategies) == profile.absolute
+        assert ("sliding" in profile.strategies) == (profile.reading is not Reading.POINTWISE)

@@ -40,6 +40,15 @@ def test_the_template_is_followed_token_by_token(builder: PromptBuilder) -> None
     assert spelt(builder, np.array(built.label_ids)) == "[A] [B]"
 
 
+def test_the_reference_is_asked_for_behind_the_labels_of_what_is_shown(builder: PromptBuilder) -> None:
+    referring = PromptBuilder(changed(builder.profile, reference="[PAD]"))
+    built = prompt(referring, "read file", ["how to", "the"])
+    assert spelt(builder, np.array(built.label_ids)) == "[A] [B] [PAD]"
+    assert built.token_ids.tolist() == prompt(builder, "read file", ["how to", "the"]).token_ids.tolist()
+    assert referring.label_tokens == (*builder.label_tokens, "[PAD]")
+    assert referring.fingerprint != builder.fingerprint
+
+
 def test_an_identifier_in_a_passage_becomes_plain_text(builder: PromptBuilder) -> None:
     built = prompt(builder, "[A]", ["[B] > [A]", "a"])
     assert spelt(builder, built.token_ids) == (

@@ -76,7 +76,8 @@ def test_a_full_window_of_the_longest_passages_fits(builders: dict[str, PromptBu
     builder, profile = builders[name], builders[name].profile
     built = prompt(builder, "word " * 1000, ["word " * 4000] * profile.window)
     assert len(built.token_ids) <= profile.context_tokens
-    assert len(set(built.label_ids)) == (len(profile.answers) if profile.reading.absolute else profile.window)
+    labels = len(profile.answers) if profile.reading.absolute else profile.window
+    assert len(set(built.label_ids)) == labels + (profile.reference is not None)
 
 
 @every_profile
@@ -120,10 +121,10 @@ def test_joined_pieces_are_what_the_whole_text_gives(builders: dict[str, PromptB
 def test_every_label_is_the_token_that_follows_the_whole_prompt(builders: dict[str, PromptBuilder], name: str) -> None:
     builder = builders[name]
     if not builder.profile.reading.by_token:
-        assert builder.label_tokens == builder.profile.answers
+        assert builder.label_tokens == builder.profile.asked_for
         return
     tokenizer = tokenizer_of(builder)
-    for label, label_id in zip(builder.profile.answers, builder.label_ids, strict=True):
+    for label, label_id in zip(builder.profile.asked_for, builder.label_ids, strict=True):
         suffix = builder.profile.template.suffix
         assert tokenizer.encode(suffix + label, add_special_tokens=False).ids[-1] == label_id
 
@@ -132,10 +133,11 @@ def test_every_label_is_the_token_that_follows_the_whole_prompt(builders: dict[s
 def test_labels_of_a_prompt_are_one_for_each_passage_or_the_two_of_one_passage(
     builders: dict[str, PromptBuilder], name: str
 ) -> None:
-    builder = builders[name]
-    shown = min(2, builder.profile.window)
+    builder, profile = builders[name], builders[name].profile
+    shown = min(2, profile.window)
     built = prompt(builder, "who", PLAIN[:shown])
-    assert built.label_ids == (builder.label_ids if builder.profile.reading.absolute else builder.label_ids[:shown])
+    labels, reference = builder.label_ids[: len(profile.answers)], builder.label_ids[len(profile.answers) :]
+    assert built.label_ids == (labels if profile.reading.absolute else labels[:shown]) + reference
 
 
 def test_a_group_is_shown_alike_whichever_passage_is_asked_about(builders: dict[str, PromptBuilder]) -> None:
@@ -158,7 +160,7 @@ def test_the_small_model_sees_each_passage_between_its_labels(builders: dict[str
     texts = ["[B] > [A]", "", "the [RANK]"]
     built = prompt(builder, "[A]", texts)
     ids = built.token_ids
-    spans = [np.flatnonzero(ids == label) for label in built.label_ids]
+    spans = [np.flatnonzero(ids == label) for label in built.label_ids[: len(texts)]]
     shown = [ids[first + 1 : last].tolist() for first, last in spans]
     assert {len(passage) for passage in shown} == {builder.profile.passage_tokens}
     for passage, tokens in zip(shown, builder.encode([Document("", text) for text in texts]), strict=True):

@@ -1,4 +1,4 @@
-"""Groups graded side by side, for models whose grades mean the same in every group (GroupRank, arXiv 2511.11653)."""
+"""Groups read side by side, for models whose scores mean the same in every group (as GroupRank's, arXiv 2511.11653)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def groupwise(count: int, options: PlanOptions) -> Plan:
 
     The candidates are dealt like cards, so that each group has its share of the first stage's favourites.
 
-    Cost: ceil(n / w) windows in 1 round, each read with a prompt for each of its passages: n prompts. None if n < 2.
+    Cost: ceil(n / w) windows in 1 round. Where a passage is graded by a prompt of its own, n prompts. None if n < 2.
     Exact for all n, as far as scores of different windows can be compared.
     """
     check(options)

@@ -1,4 +1,4 @@
-"""Every passage by itself, for models that tell the relevance of one passage and not the order of several."""
+"""Every passage by itself, for models that tell the relevance of one passage and not only the order of several."""
 
 from __future__ import annotations
 

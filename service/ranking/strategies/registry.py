@@ -65,7 +65,7 @@ STRATEGIES: Mapping[str, Entry] = MappingProxyType(
 )
 
 ALONE = frozenset({"pointwise"})
-"""Strategies whose windows hold one passage each; all others show passages together."""
+"""Strategies whose windows hold one passage each, all that goes with prompts of one; others show passages together."""
 
 ABSOLUTE = ALONE | {"groupwise"}
 """Strategies that compare scores of different windows, for readings that allow it."""

@@ -108,6 +108,7 @@ def test_a_search_shows_both_lists_and_where_each_passage_went(ready: Browser, s
 
 
 def test_each_window_and_its_logits_can_be_seen(ready: Browser) -> None:
+    ready.choose("[name=strategy]", "sliding")
     search(ready, "read a csv file into dictionaries")
     assert ready.text(".player output").startswith("Round 4 of 4")
 
@@ -136,7 +137,7 @@ def test_two_settings_are_compared(ready: Browser) -> None:
     ready.type("fieldset:nth-of-type(2) [name=timeout]", "60000")
     search(ready, "join two paths")
 
-    assert ready.texts(".list h2") == ["First stage", "A · sliding", "B · top_down"]
+    assert ready.texts(".list h2") == ["First stage", "A · groupwise", "B · top_down"]
     assert len(ready.texts(".panel")) == 2
 
 
@@ -164,7 +165,7 @@ def test_the_call_can_be_copied(ready: Browser) -> None:
     ready.click(".panel > details summary")
 
     curl, python = ready.texts(".snippet pre")
-    assert json.loads(curl.split(" -d '")[1][:-1])["rerank"] == {"profile": "onepass-mini", "strategy": "sliding"}
+    assert json.loads(curl.split(" -d '")[1][:-1])["rerank"] == {"profile": "onepass-mini", "strategy": "groupwise"}
     compile(python, "snippet", "exec")
     ready.click(".snippet button")
     ready.until("document.querySelector('.snippet button').innerText != 'Copy'")

@@ -27,6 +27,7 @@ from service.engine.vllm.wire import Wire
 from service.errors import ConfigurationError, DeadlineExceeded, EngineRejected
 from service.observability.spans import Unsampled, within
 from service.ranking import profile as profiles
+from service.ranking.check import ANSWER, OTHERS, QUESTION
 from service.ranking.prompt import PromptBuilder
 
 MODES = (Mode.DECODE, Mode.HEAD)
@@ -93,7 +94,7 @@ async def test_the_servers_own_tokenizer_spells_labels_and_passages_alike(needs:
             found: list[int] = (await client.post("/tokenize", json=body)).json()["tokens"]
             return found
 
-        assert await tokens("".join(PROFILE.labels)) == list(needs.label_ids)
+        assert await tokens("".join(PROFILE.asked_for)) == list(needs.label_ids)
         shown = await tokens(text)
         assert shown == passage.ids[: len(shown)].tolist()
 
@@ -107,6 +108,20 @@ async def test_both_modes_read_the_same_logits(needs: Needs) -> None:
     for decoded, pooled in zip(*answers, strict=True):
         difference = np.array(decoded) - np.array(pooled)
         assert np.abs(difference - difference.mean()).max() < BFLOAT16 * np.abs(decoded).max()
+
+
+async def test_values_less_that_of_the_reference_mean_the_same_in_both_modes(needs: Needs) -> None:
+    builder = PromptBuilder(PROFILE)
+    passages = [tokens.ids for tokens in builder.encode([Document("", text) for text in (ANSWER, *OTHERS)])]
+    query = builder.query_ids(QUESTION)
+    prompts = [builder.build(query, passages[:shown]) for shown in (len(passages), 7)]
+    scores = []
+    for mode in MODES:
+        async with gateway(needs, url(mode)) as scorer:
+            answers = await scorer.score(prompts, Deadline.after(60))
+            scores.append(np.concatenate([PROFILE.scores([answer]) for answer in answers]))
+    assert np.abs(scores[0] - scores[1]).max() < BFLOAT16 * np.ptp(scores[1])
+    assert abs(scores[1][0] - scores[1][len(passages)]) < 0.1 * np.ptp(scores[1]), "the answer, beside 12 and beside 6"
 
 
 @BOTH
