@@ -66,8 +66,9 @@ def _labels_text(builder: PromptBuilder) -> str:
     profile = builder.profile
     if not profile.reading.by_token:
         return f"the model does not answer with the {len(profile.answers)} labels; they need not be single tokens"
-    spelt = f"{builder.label_tokens[0]!r} to {builder.label_tokens[-1]!r}"
-    return f"each of the {len(profile.answers)} labels is a single token where the template ends: {spelt}"
+    spelt = f"{builder.label_tokens[0]!r} to {builder.label_tokens[len(profile.answers) - 1]!r}"
+    text = f"each of the {len(profile.answers)} labels is a single token where the template ends: {spelt}"
+    return text if profile.reference is None else f"{text}; their logits are told from that of {profile.reference!r}"
 
 
 async def _longest_prompt(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) -> Finding:

@@ -68,6 +68,8 @@ async def test_a_model_that_finds_the_answer_everywhere_is_said_to(
 async def test_labels_are_told_as_the_vocabulary_spells_them(builders: dict[str, PromptBuilder]) -> None:
     first = (await findings(builders["first"], knows(builders["first"])))[0]
     assert first.text == "each of the 20 labels is a single token where the template ends: 'A' to 'T'"
+    small = (await findings(builders["onepass-mini"], FakeScorer()))[0]
+    assert small.text.endswith("'[A]' to '[T]'; their logits are told from that of '[SPARE0]'")
     written = (await findings(builders["rank-zephyr"], knows(builders["rank-zephyr"])))[0]
     assert "does not answer with the 20 labels" in written.text
 

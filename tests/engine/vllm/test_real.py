@@ -184,7 +184,7 @@ async def test_more_labels_than_a_server_has_are_refused(needs: Needs) -> None:
     with pytest.raises(ConfigurationError, match="--runner pooling"):
         async with gateway(replace(needs, label_ids=tuple(range(LABEL_LIMIT + 1))), url(Mode.DECODE)):
             pass
-    with pytest.raises(ConfigurationError, match="20 outputs, the profile 19 labels"):
+    with pytest.raises(ConfigurationError, match="21 outputs, the profile 19 labels"):
         async with gateway(replace(needs, label_ids=needs.label_ids[:19]), url(Mode.HEAD)):
             pass
 
@@ -236,7 +236,7 @@ async def test_a_connection_cut_in_the_middle_loses_nothing(needs: Needs, mode: 
 async def test_an_order_is_generated_in_the_form_asked_for(needs: Needs) -> None:
     """The model was never taught to write, but its server keeps it to the form: there is nothing but identifiers."""
     generation = Generation(tuple(f"[{number}]" for number in range(1, 21)), max_tokens=40, separator=">")
-    room = replace(needs, generation=generation, prompt_tokens=1600)
+    room = replace(needs, label_ids=needs.label_ids[:20], generation=generation, prompt_tokens=1600)
     async with gateway(room, url(Mode.DECODE)) as scorer:
         answers = await scorer.score(windows(needs, 3, 4), Deadline.after(60))
     assert [sorted(answer) for answer in answers] == [[-2, -1, 0], [-3, -2, -1, 0]]
