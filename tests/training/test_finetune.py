@@ -66,17 +66,19 @@ def test_profile_and_weights_are_found_where_the_settings_say(out: Path) -> None
 
 def test_a_full_window_is_read_as_in_training(out: Path) -> None:
     """The service's prompt is the one that training spells, token for token."""
-    builder = PromptBuilder(find("mine", out, out))
-    source = made.source()
+    profile = find("mine", out, out)
+    builder, source = PromptBuilder(profile), made.source()
     names = list(source.corpus)[:20]
     passages = [passage.ids for passage in builder.encode([Document(name, source.corpus[name]) for name in names])]
     prompt = builder.build(builder.query_ids(source.queries["q3"]), passages)
-    reranker = Reranker(out / "mine" / GRAPH, out / "mine", command._SLIDING, 1)
+    reranker = Reranker(out / "mine" / GRAPH, out / "mine", threads=1, window=20, passage_tokens=78)
 
-    (scores,) = asyncio.run(OnnxRunner(out / "mine", threads=1).run([prompt]))
+    (answers,) = asyncio.run(OnnxRunner(out / "mine", threads=1).run([prompt]))
+    scores = profile.scores([answers])
 
     asked = reranker.ids(source.queries["q3"], 64)
     expected = reranker.logits(asked, [reranker.ids(source.corpus[name], 78) for name in names])
+    assert answers[-1] == 0
     assert np.allclose(scores, expected)
     assert np.isfinite(scores).all()
 
