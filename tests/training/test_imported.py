@@ -67,7 +67,7 @@ def test_a_model_that_is_read_back_answers_as_before(model: Decoder, folder: Pat
 
 
 def test_the_probe_reads_what_the_pointer_compared(folder: Path, windows: list[Batch]) -> None:
-    model, batch = read_model(folder), windows[-1]
+    model, batch = read_model(folder), windows[0]
     with torch.no_grad():
         logits = label_logits(model, model(batch.ids, batch.last), batch.labels)
         probe = unpoint(model, windows)
