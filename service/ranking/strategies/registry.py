@@ -20,6 +20,7 @@ from service.ranking.strategies.single import single
 from service.ranking.strategies.sliding import sliding
 from service.ranking.strategies.top_down import top_down
 from service.ranking.strategies.tournament import tournament
+from service.ranking.strategies.tourrank import tourrank
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ STRATEGIES: Mapping[str, Entry] = MappingProxyType(
         "top_down": _entry(top_down, "window", "pivot", "budget"),
         "merge": _entry(merge, "window"),
         "tournament": _entry(tournament, "window"),
+        "tourrank": _entry(tourrank, "window", "passes"),
         "setwise": _entry(setwise, "window", "sort", "passes"),
         "eliminate": _entry(eliminate, "window"),
         "pairwise": _entry(pairwise, "sort", "passes"),
