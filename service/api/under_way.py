@@ -116,7 +116,8 @@ class _Call:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone.set()
-        self.end(gone())
+        if not self._answering:  # an answered request ends here, too
+            self.end(gone())
 
     def end(self, instead: Response) -> None:
         """Cancel the work, unless its answer is already on the way."""
