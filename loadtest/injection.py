@@ -30,13 +30,13 @@ from pathlib import Path
 import numpy as np
 
 from loadtest.attacks import Attack, attacks
-from service.app import build_pipeline
 from service.corpus.beir import BeirFolder, Qrels
 from service.corpus.candidate_lists import CandidateList, given_lists
 from service.deadline import Deadline
 from service.demo import JUDGED
 from service.domain import Document, RetrievalMode, TokenIds, Window
 from service.engine.scorer import LabelLogits, Prompt
+from service.house import build_pipeline
 from service.pipeline import Pipeline
 from service.ranking.ranker import Ranker
 from service.ranking.sources import load_tokenizer

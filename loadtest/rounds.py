@@ -13,11 +13,11 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from service.app import build_ranker
 from service.corpus.stdlib_docs import StdlibDocs
 from service.deadline import Deadline
 from service.domain import Document
 from service.engine.scorer import Prompt, Scorer
+from service.engines import build_ranker
 from service.ranking.prompt import PromptBuilder
 from service.settings import load
 

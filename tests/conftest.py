@@ -10,8 +10,9 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from service.app import build_embedder, passage_encoder
 from service.corpus.stdlib_docs import StdlibDocs
+from service.engines import passage_encoder
+from service.house import build_embedder
 from service.retrieval.builder import build_index
 from service.settings import IndexSettings, LimitSettings, Settings
 from tests.serving import serving

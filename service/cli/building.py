@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from service.app import build_embedder, find_profile, milvus_options, passage_encoder
 from service.cli.progress import progress
 from service.corpus.chunking import Chunking
 from service.corpus.source import Source
 from service.domain import Document
+from service.engines import find_profile, passage_encoder
 from service.errors import ConfigurationError
+from service.house import build_embedder, milvus_options
 from service.ranking.sources import load_tokenizer
 from service.retrieval.builder import Progress, Recipe, build_index
 from service.retrieval.index_writer import IndexWriter, index_writer

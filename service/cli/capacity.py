@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from service.app import build_embedder, passage_encoder
 from service.capacity import Load, Rates, gateways, kept_bytes, model_servers
 from service.cli.console import OUT
 from service.cli.options import Candidates, Profile, Strategy, TopK, settings_with
+from service.engines import passage_encoder
+from service.house import build_embedder
 from service.ranking.cost import PlanCost, plan_cost
 from service.ranking.strategies.plan import PlanOptions
 from service.retrieval import faiss_index

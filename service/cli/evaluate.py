@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service.app import find_profile
 from service.cli.console import OUT, note, warn
 from service.cli.evaluation_tables import comparison, side_by_side
 from service.cli.measuring import Sample, rerank_lists, search_queries
@@ -30,6 +29,7 @@ from service.corpus.candidate_lists import given_lists
 from service.corpus.stdlib_docs import StdlibDocs
 from service.demo import JUDGED
 from service.domain import RerankOptions, RetrievalMode
+from service.engines import find_profile
 from service.errors import InvalidInput
 from service.evaluation.evaluate import Conditions
 from service.evaluation.findings import Findings

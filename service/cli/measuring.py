@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from service.app import build_pipeline
 from service.cli.building import build
 from service.cli.progress import progress
 from service.corpus.candidate_lists import CandidateList
@@ -21,6 +20,7 @@ from service.errors import InvalidInput
 from service.evaluation.curve import MakePlan
 from service.evaluation.evaluate import Conditions, Measured, Progress, evaluate_rerank, evaluate_search
 from service.evaluation.findings import Found
+from service.house import build_pipeline
 from service.pipeline import Pipeline
 from service.ranking.ranker import Ranker
 from service.ranking.strategies.plan import Plan

@@ -12,11 +12,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from service.app import build_ranker, find_profile, vllm_arguments, write_head
 from service.cli.console import OUT
 from service.cli.options import settings_with
 from service.deadline import Deadline
 from service.engine.vllm.reading import Mode
+from service.engines import build_ranker, find_profile, vllm_arguments, write_head
 from service.ranking import profile as profiles
 from service.ranking.check import Finding, examine
 from service.settings import EngineKind, Settings

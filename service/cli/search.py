@@ -11,11 +11,11 @@ from rich.text import Text
 
 from service.api.requests import search_request
 from service.api.schemas.native import RerankOptionsBody, SearchBody
-from service.app import build_pipeline
 from service.cli.console import OUT, note, warn
 from service.cli.options import Candidates, Index, IndexesDir, Mode, Profile, Strategy, Timeout, settings_with
 from service.cli.snippets import snippet
 from service.domain import Answer, Result, SearchRequest
+from service.house import build_pipeline
 from service.settings import Settings
 
 

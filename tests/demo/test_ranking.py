@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service.app import build_pipeline
 from service.corpus.beir import BeirFolder
 from service.demo import JUDGED
 from service.domain import RerankOptions
 from service.evaluation.evaluate import Conditions, evaluate_search
 from service.evaluation.report import report
+from service.house import build_pipeline
 from service.settings import IndexSettings, Settings
 
 

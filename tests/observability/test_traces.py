@@ -13,8 +13,9 @@ import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from service.app import build_tracer, create_app
+from service.app import create_app
 from service.errors import ConfigurationError
+from service.house import build_tracer
 from service.settings import Settings
 from tests.engine.vllm.stand_in import Reply, StandIn
 from tests.observability.collector import Collector, attributes, collecting

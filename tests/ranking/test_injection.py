@@ -12,8 +12,8 @@ import pytest
 
 from loadtest.attacks import Attack, attacks
 from loadtest.injection import Case, Measure, Ranks
-from service.app import build_ranker
 from service.domain import Document
+from service.engines import build_ranker
 from service.settings import Settings
 
 CASES = {

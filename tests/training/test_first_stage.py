@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.app import build_embedder
 from service.corpus.beir import BeirFolder
 from service.deadline import Deadline
 from service.errors import InvalidInput
+from service.house import build_embedder
 from service.retrieval.embedding.builtin import StaticEmbedder
 from service.settings import EmbedderSettings, Settings
 from training.first_stage import __main__ as command

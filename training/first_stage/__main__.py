@@ -13,10 +13,10 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-from service.app import build_ranker
 from service.cli.building import chunking
 from service.corpus.beir import BeirFolder
 from service.corpus.detect import source_at
+from service.engines import build_ranker
 from service.retrieval.embedding.builtin import DEFAULT_FOLDER, StaticEmbedder
 from service.settings import Settings, load
 from training.first_stage.fit import fit

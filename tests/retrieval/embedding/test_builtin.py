@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.app import build_embedder
 from service.deadline import Deadline
 from service.errors import ConfigurationError, DeadlineExceeded
+from service.house import build_embedder
 from service.retrieval.embedding.builtin import DEFAULT_FOLDER, StaticEmbedder
 from service.retrieval.embedding.embedder import Vectors
 from service.settings import EmbedderSettings, Settings
