@@ -49,8 +49,8 @@ class Cell:
 def main() -> None:
     """Measure what is not kept yet, then print the tables."""
     options = _options()
-    for strategy, name, first_stage in product(options.strategies, options.sets, options.lists):
-        _measure(options, name, first_stage, strategy)
+    for name, first_stage in product(options.sets, options.lists):
+        _measure(options, name, first_stage)
     print(tables([cell for cell in _kept(options.kept) if cell.set in options.sets]))
 
 
@@ -73,26 +73,37 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(options: argparse.Namespace, name: str, first_stage: str, strategy: str) -> None:
-    """Rank one set over one first stage with a strategy and keep what comes of it, unless it is kept already."""
-    there = {(cell.set, cell.first_stage, cell.strategy) for cell in _kept(options.kept)}
-    if (name, first_stage, strategy) in there:
+def _measure(options: argparse.Namespace, name: str, first_stage: str) -> None:
+    """Rank one set over one first stage with each strategy that is not kept yet, and keep what comes of it."""
+    there = {cell.strategy for cell in _kept(options.kept) if (cell.set, cell.first_stage) == (name, first_stage)}
+    wanted = [strategy for strategy in options.strategies if strategy not in there]
+    if not wanted:
         return
     folder = BeirFolder(options.data / name)
     qrels = folder.qrels(OFFICIAL if folder.candidates_file() else TEST)
-    sample = Sample(options.queries, options.seed)
-    way = Conditions(
+    found = asyncio.run(
+        _rank(
+            folder,
+            qrels,
+            first_stage,
+            {strategy: _way(options, strategy) for strategy in wanted},
+            Sample(options.queries, options.seed),
+        )
+    )
+    with options.kept.open("a", encoding="utf-8") as file:
+        for row in compare(found.measurements, qrels):
+            cell = Cell(name, first_stage, row.name, [*row.ndcg.values()], row.prompts, row.rounds, row.tokens)
+            if row.name not in there:
+                file.write(json.dumps(asdict(cell)) + "\n")
+
+
+def _way(options: argparse.Namespace, strategy: str) -> Conditions:
+    return Conditions(
         mode=RetrievalMode.HYBRID,
         candidates=options.depth,
         rerank=replace(_named(strategy), first_stage_weight=options.first_stage_weight),
         timeout_ms=600_000,
     )
-    found = asyncio.run(_rank(folder, qrels, first_stage, {strategy: way}, sample))
-    with options.kept.open("a", encoding="utf-8") as file:
-        for row in compare(found.measurements, qrels):
-            cell = Cell(name, first_stage, row.name, [*row.ndcg.values()], row.prompts, row.rounds, row.tokens)
-            if (name, first_stage, row.name) not in there:
-                file.write(json.dumps(asdict(cell)) + "\n")
 
 
 def _named(strategy: str) -> RerankOptions:

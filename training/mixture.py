@@ -8,6 +8,7 @@ import numpy as np
 
 from training.data import Collection, load_collection
 from training.settings import Settings
+from training.spans import SPANS
 from training.strange import STRANGE, Strange, load_strange
 from training.windows import Shape, Window, WindowSampler
 
@@ -46,8 +47,19 @@ class Mixture:
             if held.size:
                 self.dev.append((name, [dev.sample(_DEV_SHAPE, int(query)) for query in held]))
         self._shares = np.array(shares) / sum(shares)
+        self._spans = self._of_spans(folder / f"{SPANS}.npz", strange)
+        self.spans = settings.train.spans if self._spans else 0.0
+        """Share of the steps that shows them: none where they were not prepared."""
+
+    def _of_spans(self, path: Path, strange: Strange) -> WindowSampler | None:
+        if not path.exists():
+            return None
+        collection = joined(load_collection(path), strange)
+        return WindowSampler(collection, np.arange(len(collection.queries)), self._random)
 
     def sample(self, shape: Shape, count: int) -> list[Window]:
         """Windows of one shape, their collections drawn by share."""
+        if shape.spans and self._spans is not None:
+            return [self._spans.sample(shape) for _ in range(count)]
         picks = self._random.choice(len(self._samplers), count, p=self._shares)
         return [self._samplers[i].sample(shape) for i in picks]

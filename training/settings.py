@@ -24,6 +24,8 @@ class DataSettings:
     query_tokens: int
     mined: int
     dev_queries: int
+    spans: int
+    span_passages: int
     weights: dict[str, float]
 
 
@@ -38,6 +40,7 @@ class TrainSettings:
     weight_decay: float
     clip: float
     batch_tokens: int
+    spans: float
     checkpoint_minutes: float
     temperature: float
     recall_weight: float

@@ -208,7 +208,7 @@ def _train(
     saved, reported, parts = run.seconds, (run.seconds, dict(run.counts)), []
     while run.seconds < budget and not stopped:
         progress = run.seconds / budget
-        shape = shape_at(progress, random)
+        shape = shape_at(progress, random, mixture.spans)
         tokens = int(settings.batch_tokens * (1 + progress))
         per_window = FRONT + shape.passages * SLOT + 16
         drawn = mixture.sample(shape, max(4, 4 * tokens // per_window))

@@ -24,22 +24,25 @@ from training.settings import DataSettings, load_settings
 def asked_of(
     texts: list[str],
     ids: list[NDArray[np.int32]],
+    vectors: NDArray[np.float16],
     queries: list[str],
     tokenizer: Tokenizer,
     encoder: Encoder,
     mined: int,
 ) -> Collection:
-    """The passages, asked with ``queries`` and ordered by the teacher."""
-    vectors, asked = encoder.embed(texts), encoder.embed(queries)
-    passages = vectors.bfloat16().T.contiguous()
+    """The passages, whose teacher's vectors are ``vectors``, asked with ``queries`` and ordered by the teacher."""
+    asked = encoder.embed(queries)
+    passages = torch.from_numpy(vectors).bfloat16().T.contiguous()
+    wanted = 2 * mined + 1
     found = [
-        (asked[start : start + 256].bfloat16() @ passages).float().topk(2 * mined + 1).indices.numpy()
+        (asked[start : start + 256].bfloat16() @ passages).float().topk(min(wanted, len(texts))).indices.numpy()
         for start in range(0, len(queries), 256)
     ]
-    best = np.concatenate(found).astype(np.int32)
+    missing = max(0, wanted - len(texts))
+    best = np.pad(np.concatenate(found).astype(np.int32), ((0, 0), (0, missing)), constant_values=-1)
     tokens = [np.array(tokenizer.encode(query, add_special_tokens=False).ids[:64], np.int32) for query in queries]
     gold, hard = [row[:1] for row in best], best[:, 1:]
-    return Collection(ids, tokens, vectors.numpy(), asked.numpy(), gold, hard, *places(texts, queries))
+    return Collection(ids, tokens, vectors, asked.numpy(), gold, hard, *places(texts, queries))
 
 
 def passages_of(
@@ -73,7 +76,9 @@ def main() -> None:
         if query in source.queries
     ]
     torch.manual_seed(0)
-    collection = asked_of(texts, ids, queries, tokenizer, Encoder(arguments.encoder), settings.mined)
+    encoder = Encoder(arguments.encoder)
+    vectors = encoder.embed(texts).numpy()
+    collection = asked_of(texts, ids, vectors, queries, tokenizer, encoder, settings.mined)
     save_collection(collection, arguments.out / f"{arguments.name}.npz")
     print(f"{arguments.name}: {len(texts)} passages, {len(queries)} queries")
 

@@ -20,6 +20,7 @@ SERVED_LABELS = 20
 LONGEST_PASSAGE = SLOT - 2
 _UNCUT = 0.7
 _STRANGE = 0.015
+_BESIDE_SPANS = 2  # passages: the fewest that can be compared, as such windows are there for the query
 _LISTED_FROM = 0.1  # of the schedule
 _FIRST_STAGE_NOISE = 0.12  # of a cosine: on judgements it was fitted to, the static embedder alone is right too often
 
@@ -67,6 +68,8 @@ class Shape:
     """Chance that the passages stand in a first stage's order and not in a random one."""
     strange: float = 0.0
     """Chance that a negative is a text in a script that the vocabulary lacks (``strange.py``)."""
+    spans: bool = False
+    """Asked with short texts that nobody asked (``spans.py``)."""
 
 
 def spell(query: list[int], passages: list[list[int]], labels: list[int]) -> tuple[list[int], list[int]]:
@@ -78,10 +81,15 @@ def spell(query: list[int], passages: list[list[int]], labels: list[int]) -> tup
     return [*ids, QUERY_ID, *filled(query, max(len(query), AGAIN)), RANK_ID], closing
 
 
-def shape_at(progress: float, random: np.random.Generator) -> Shape:
-    """Windows mostly of the served sizes; at first half of their negatives are random ones, then most are mined."""
+def shape_at(progress: float, random: np.random.Generator, spans: float = 0.0) -> Shape:
+    """Windows mostly of the served sizes; at first half of their negatives are random ones, then most are mined.
+
+    ``spans`` is the chance of windows that are there for their query.
+    """
     hard = float(np.clip(0.5 + progress / 0.1, 0, 1)) * float(random.choice([1.0, 1.0, 0.9, 0.7, 0.4]))
     cut = LONGEST_PASSAGE if random.random() < _UNCUT else int(random.integers(24, LONGEST_PASSAGE + 1))
+    if random.random() < spans:
+        return Shape(_BESIDE_SPANS, cut, hard, spans=True)
     listed = 0.35 if progress > _LISTED_FROM else 0.0
     passages = int(random.choice([random.integers(4, 13), 10, SERVED_LABELS], p=[0.2, 0.45, 0.35]))
     return Shape(passages, cut, hard, 0.15, listed, _STRANGE)
