@@ -41,6 +41,8 @@ class TrainSettings:
     clip: float
     batch_tokens: int
     spans: float
+    mined: float
+    listed: float
     checkpoint_minutes: float
     temperature: float
     recall_weight: float

@@ -73,10 +73,10 @@ def loss_of(
         "compared": losses.compared(queries, passages, batch.vectors, settings.temperature),
         "held": losses.weighted_ranknet(cosines / settings.temperature, gold, teacher),
     }
-    fading = 1 - (1 - settings.recall_weight_end / settings.recall_weight) * progress
+    recall = settings.recall_weight + (settings.recall_weight_end - settings.recall_weight) * progress
     weights = {
-        "passages": settings.recall_weight * fading,
-        "queries": settings.recall_weight * fading,
+        "passages": recall,
+        "queries": recall,
         "compared": settings.compare_weight,
         "held": settings.held_weight,
     }
@@ -208,7 +208,7 @@ def _train(
     saved, reported, parts = run.seconds, (run.seconds, dict(run.counts)), []
     while run.seconds < budget and not stopped:
         progress = run.seconds / budget
-        shape = shape_at(progress, random, mixture.spans)
+        shape = shape_at(progress, random, settings, mixture.spans)
         tokens = int(settings.batch_tokens * (1 + progress))
         per_window = FRONT + shape.passages * SLOT + 16
         drawn = mixture.sample(shape, max(4, 4 * tokens // per_window))

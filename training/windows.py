@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data import Collection
+from training.settings import TrainSettings
 from training.slots import AGAIN, FRONT, SLOT, filled
 from training.vocabulary import LABEL_IDS, QUERY_ID, RANK_ID
 
@@ -22,6 +23,7 @@ _UNCUT = 0.7
 _STRANGE = 0.015
 _BESIDE_SPANS = 2  # passages: the fewest that can be compared, as such windows are there for the query
 _LISTED_FROM = 0.1  # of the schedule
+_SHIFTED = 0.15
 _FIRST_STAGE_NOISE = 0.12  # of a cosine: on judgements it was fitted to, the static embedder alone is right too often
 
 
@@ -81,18 +83,18 @@ def spell(query: list[int], passages: list[list[int]], labels: list[int]) -> tup
     return [*ids, QUERY_ID, *filled(query, max(len(query), AGAIN)), RANK_ID], closing
 
 
-def shape_at(progress: float, random: np.random.Generator, spans: float = 0.0) -> Shape:
+def shape_at(progress: float, random: np.random.Generator, settings: TrainSettings, spans: float = 0.0) -> Shape:
     """Windows mostly of the served sizes; at first half of their negatives are random ones, then most are mined.
 
     ``spans`` is the chance of windows that are there for their query.
     """
-    hard = float(np.clip(0.5 + progress / 0.1, 0, 1)) * float(random.choice([1.0, 1.0, 0.9, 0.7, 0.4]))
+    hard = float(np.clip(0.5 + progress / 0.1, 0, 1)) * float(random.choice([1.0, 1.0, 0.9, 0.7, 0.4])) * settings.mined
     cut = LONGEST_PASSAGE if random.random() < _UNCUT else int(random.integers(24, LONGEST_PASSAGE + 1))
     if random.random() < spans:
         return Shape(_BESIDE_SPANS, cut, hard, spans=True)
-    listed = 0.35 if progress > _LISTED_FROM else 0.0
+    listed = settings.listed if progress > _LISTED_FROM else 0.0
     passages = int(random.choice([random.integers(4, 13), 10, SERVED_LABELS], p=[0.2, 0.45, 0.35]))
-    return Shape(passages, cut, hard, 0.15, listed, _STRANGE)
+    return Shape(passages, cut, hard, _SHIFTED, listed, _STRANGE)
 
 
 class WindowSampler:

@@ -84,7 +84,7 @@ def test_windows_with_such_queries_are_drawn_where_they_were_prepared(folder: Pa
     assert mixture.spans == settings().train.spans > 0
     shown = {tuple(window.vectors[-1]) for window in mixture.sample(Shape(2, 78, 0.5, spans=True), 50)}
     assert shown <= {tuple(vector) for vector in spans.query_vectors}
-    shapes = [shape_at(0.5, random, mixture.spans) for _ in range(400)]
+    shapes = [shape_at(0.5, random, settings().train, mixture.spans) for _ in range(400)]
     assert 0.4 < np.mean([shape.spans for shape in shapes]) < 0.6
     assert {shape.passages for shape in shapes if shape.spans} == {2}
 
@@ -94,4 +94,4 @@ def test_where_they_were_not_prepared_no_step_shows_them(folder: Path, tmp_path:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     mixture = Mixture(tmp_path, settings(), np.random.default_rng(3))
     assert mixture.spans == 0
-    assert not [1 for _ in range(100) if shape_at(0.5, np.random.default_rng(1), mixture.spans).spans]
+    assert not [1 for _ in range(100) if shape_at(0.5, np.random.default_rng(1), settings().train, mixture.spans).spans]
