@@ -1,12 +1,14 @@
 """Writes a trained decoder as vLLM and ONNX Runtime read it.
 
 ``config.json`` and ``model.safetensors`` (``OPTForCausalLM``; most matrices are kept in float8 and become bfloat16 when
-they are loaded), the tokenizer's two files and ``model.int8.onnx``; with ``--float32`` also ``model.fp32.onnx``.
+they are loaded), the tokenizer's two files and ``model.int8.onnx``; with ``--float32`` also ``model.fp32.onnx``. The
+int8 graph reads its words from ``model.safetensors`` and holds that file's SHA-256, so that only these two go together.
 
 usage: python -m training.export --weights checkpoint.pt --tokenizer DIR --out DIR [--float32]
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,8 +18,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from service.engine.onnx import SHARED
 from training.model import HEADS, Decoder, load_decoder
-from training.onnx_graph import build
+from training.onnx_graph import StoredTable, build
 from training.ranges import ranges
 from training.rounding import round_off, stored_as
 from training.slots import LONGEST
@@ -33,6 +36,8 @@ OPT_NAMES = {
     "narrow": "fc2",
     "output_norm": "final_layer_norm",
 }
+WEIGHTS = "model.safetensors"
+TOKENS = "model.decoder.embed_tokens.weight"
 OPT_OFFSET = 2  # OPT's position table starts at row 2
 
 
@@ -84,17 +89,32 @@ def opt_config(model: Decoder, context: int) -> dict[str, object]:
 def export(model: Decoder, tokenizer: Path, out: Path, context: int, float32: bool = False) -> None:
     """Writes all files of one model folder."""
     out.mkdir(parents=True, exist_ok=True)
-    save_file(opt_weights(model, context), out / "model.safetensors", {"format": "pt"})
-    (out / "model.safetensors").chmod(0o644)
+    save_file(opt_weights(model, context), out / WEIGHTS, {"format": "pt"})
+    (out / WEIGHTS).chmod(0o644)
     (out / "config.json").write_text(json.dumps(opt_config(model, context), indent=2) + "\n")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer / name, out / name)
     weights = {name: value.detach().float().numpy() for name, value in model.named_parameters()}
-    for name, int8 in (("model.int8.onnx", True), ("model.fp32.onnx", False)):
-        if int8 or float32:
-            graph = build(weights, HEADS, int8, ranges(model))
-            onnx.checker.check_model(graph)
-            onnx.save(graph, out / name)
+    graph = build(weights, HEADS, ranges(model), stored_table(out / WEIGHTS))
+    digest = hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest()
+    onnx.helper.set_model_props(graph, {SHARED + WEIGHTS: digest})
+    _save(graph, out / "model.int8.onnx")
+    if float32:
+        _save(build(weights, HEADS), out / "model.fp32.onnx")
+
+
+def stored_table(path: Path) -> StoredTable:
+    """Where the rows of the embedding table are in a ``.safetensors``: behind its header, whose length comes first."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[TOKENS]
+    rows, width = entry["shape"]
+    return StoredTable(path.name, 8 + length + entry["data_offsets"][0], (rows, width))
+
+
+def _save(graph: onnx.ModelProto, path: Path) -> None:
+    path.write_bytes(graph.SerializeToString())
+    onnx.checker.check_model(str(path))
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ inputs   ``input_ids`` int64 [batch, tokens], right-padded · ``last`` int64 [ba
 output   ``logits`` float32 [batch, labels]: the hidden state at ``last`` times the embedding rows of ``label_ids``
 
 In float32 the graph computes what the decoder does. With ``int8`` the linear layers hold int8 weights with a scale per
-output (activations are quantised on the fly, per tensor), the embedding table is int8 with a scale per row, and
+output (activations are quantised on the fly, per tensor), the embedding table is the float8 one of
+``model.safetensors``, read where it lies in that file, as words are nearly half of the weights, and
 attention is cut by slots as in training, a sixth of the scores (``Layer.by_slot``); what compares the slots' marks and
 what points stays float32. Of what is quantised, large dimensions are made smaller and the weights that read them larger
 (SmoothQuant, arXiv 2211.10438), and the largest units of a feed-forward part stay float32, in products of their own.
@@ -40,6 +41,23 @@ _HIDDEN = -1e9
 _OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
 
 
+@dataclass(frozen=True)
+class StoredTable:
+    """The embedding table [pieces, width] in float8, within a file beside the graph's."""
+
+    file: str
+    offset: int
+    shape: tuple[int, int]
+
+    def tensor(self, name: str) -> onnx.TensorProto:
+        """A constant that says where the rows are, as bytes: the runtime gathers no float8."""
+        found = onnx.TensorProto(name=name, dims=self.shape, data_type=TensorProto.UINT8)
+        found.data_location = TensorProto.EXTERNAL
+        where = {"location": self.file, "offset": self.offset, "length": math.prod(self.shape)}
+        found.external_data.extend(onnx.StringStringEntryProto(key=key, value=str(told)) for key, told in where.items())
+        return found
+
+
 @dataclass
 class GraphBuilder:
     """Collects nodes and constants; every method returns the name of its output."""
@@ -49,6 +67,8 @@ class GraphBuilder:
     int8: bool
     ranges: Ranges = field(default_factory=dict)
     """Of the inputs of linear layers, for an int8 graph."""
+    table: StoredTable | None = None
+    """For an int8 graph."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     slots: str = ""
     """How many there are, once ``filled`` has been called."""
@@ -105,15 +125,11 @@ class GraphBuilder:
 
     def rows(self, name: str, ids: str) -> str:
         """Rows of an embedding table as float32."""
-        table = self.weights[name]
-        if not self.int8:
-            return self.op("Gather", self.constant(name, table), ids)
-        scale = np.maximum(np.abs(table).max(1, keepdims=True), _LEAST) / 127
-        packed = self.constant(name, np.clip(np.rint(table / scale), -127, 127).astype(np.int8))
-        scales = self.constant(name + ".scale", scale.astype(np.float32))
-        return self.op(
-            "Mul", self.op("Cast", self.op("Gather", packed, ids), to=TensorProto.FLOAT), self.op("Gather", scales, ids)
-        )
+        if self.table is None:
+            return self.op("Gather", self.constant(name, self.weights[name]), ids)
+        self.constants.setdefault(name, self.table.tensor(name))
+        codes = self.op("Cast", self.op("Gather", name, ids), to=TensorProto.INT32)
+        return self.op("Gather", self.constant("float8", _float8()), codes)
 
     def embed(self, ids: str) -> str:
         """Token plus position rows, [batch, tokens, width]."""
@@ -267,6 +283,12 @@ class GraphBuilder:
         return self.feed_forward(final, p)
 
 
+def _float8() -> Array:
+    """The value of each byte as a float8 (e4m3fn): [256]."""
+    values: Array = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).float().nan_to_num(0.0).numpy()
+    return values
+
+
 def _later(size: int, own: int = 1) -> Array:
     """Hides what is later, and what is as late as oneself if ``own`` is 0: [size, size]."""
     return np.triu(np.full((size, size), _HIDDEN, np.float32), own)
@@ -278,10 +300,12 @@ def _later_than_openings() -> Array:
     return np.where(np.arange(LONGEST) > openings, _HIDDEN, 0).astype(np.float32)
 
 
-def build(weights: dict[str, Array], heads: int, int8: bool, ranges: Ranges) -> onnx.ModelProto:
-    """The whole model. ``ranges`` are those of its layers' inputs, for an int8 graph."""
+def build(
+    weights: dict[str, Array], heads: int, ranges: Ranges | None = None, table: StoredTable | None = None
+) -> onnx.ModelProto:
+    """The whole model, in int8 where ``ranges``, those of its layers' inputs, and the stored table are given."""
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
-    builder = GraphBuilder(dict(weights), heads, int8, ranges if int8 else {})
+    builder = GraphBuilder(dict(weights), heads, ranges is not None, ranges or {}, table)
     x = builder.embed(builder.filled("input_ids"))
     for i in range(layers - 1):
         x = builder.layer(x, i)

@@ -2,7 +2,8 @@
 
 A model folder holds ``model.int8.onnx`` or ``model.onnx``, and ``config.json`` with ``max_position_embeddings`` and
 ``vocab_size``. The graph takes ``input_ids`` [batch, tokens], ``last`` [batch], the index of each prompt's last token,
-and ``label_ids`` [labels], all int64; it gives ``logits`` [batch, labels], float32.
+and ``label_ids`` [labels], all int64; it gives ``logits`` [batch, labels], float32. A graph that reads a part of its
+weights from a file beside it says so in its metadata, ``sha256:FILE`` being the file's digest.
 
 Prompts do not share a forward pass. On a CPU that would gain nothing: 8 prompts of 64, 256 or 512 tokens took as long
 together as one by one. It would cost memory for padding and attention, let no answer go before the last one is done,
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ from service.observability.events import Notify
 WEIGHTS = ("model.int8.onnx", "model.onnx")
 INPUTS = ("input_ids", "last", "label_ids")
 OUTPUT = "logits"
+SHARED = "sha256:"
+"""What the metadata's keys begin with that name a file and tell its digest."""
 
 
 def onnx_scorer(
@@ -60,6 +63,7 @@ class OnnxRunner:
         weights = _weights(folder)
         config = _Config.read(folder / "config.json")
         self._session = _session(weights, threads)
+        _check_shared(folder, self._session.get_modelmeta().custom_metadata_map)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnx")
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         self.model = f"{folder.name}@{digest[:12]}"
@@ -117,6 +121,14 @@ def _weights(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise ProfileError(f"{folder}: there is neither {' nor '.join(WEIGHTS)}")
+
+
+def _check_shared(folder: Path, digests: Mapping[str, str]) -> None:
+    """Weights of another model would give an order, and a wrong one."""
+    for key, digest in digests.items():
+        name = key.removeprefix(SHARED)
+        if name != key and hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise ProfileError(f"{folder / name}: not the file that the graph beside it was made with")
 
 
 def _session(weights: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -97,6 +97,22 @@ def test_weights_cut_short_are_refused(tmp_path: Path) -> None:
         OnnxRunner(tmp_path)
 
 
+def test_a_graph_beside_the_words_of_another_model_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "mixed"))
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ProfileError, match=r"model\.safetensors: not the file that the graph"):
+        OnnxRunner(folder)
+
+
+def test_a_graph_without_its_words_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "wordless"))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ProfileError, match="not a model that can be run"):
+        OnnxRunner(folder)
+
+
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "config.json", tmp_path)
     other = Path(onnxruntime.__file__).parent / "datasets" / "sigmoid.onnx"

@@ -52,9 +52,9 @@ def windows() -> list[list[int]]:
     ]
 
 
-def logits(model: Decoder, windows: list[list[int]], int8: bool, of_inputs: Ranges) -> NDArray[np.float32]:
+def logits(model: Decoder, windows: list[list[int]], of_inputs: Ranges | None = None) -> NDArray[np.float32]:
     weights = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    graph = build(weights, HEADS, int8, of_inputs).SerializeToString()
+    graph = build(weights, HEADS, of_inputs).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     found = [
         session.run(None, {"input_ids": np.array([ids]), "last": [len(ids) - 1], "label_ids": LABEL_IDS[:PASSAGES]})
@@ -70,12 +70,12 @@ def lost(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
 
 
 def test_eight_bits_lose_less_where_large_values_are_known(model: Decoder, windows: list[list[int]]) -> None:
-    exact = logits(model, windows, False, {})
-    known = logits(model, windows, True, ranges(model))
+    exact = logits(model, windows)
+    known = logits(model, windows, ranges(model))
 
     assert lost(known, exact) < 0.08
     assert np.ptp((known - exact).mean(1)) < 0.1, "windows are compared with each other"
-    assert lost(known, exact) < lost(logits(model, windows, True, {}), exact)
+    assert lost(known, exact) < lost(logits(model, windows, {}), exact)
 
 
 def test_building_one_graph_does_not_change_the_next(model: Decoder, windows: list[list[int]]) -> None:
