@@ -65,6 +65,7 @@ MENU = (
     Fixed("top_down"),
     Fixed("merge"),
     Fixed("tournament"),
+    Fixed("tourrank"),
     Fixed("groupwise"),
     Fixed("sliding"),
     Fixed("sliding", Parameters(passes=2)),
