@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Callable
 
@@ -20,8 +21,8 @@ from service.ranking.profile import MODELS
 
 pytestmark = pytest.mark.anyio
 
-CONTEXT = 1712
-VOCABULARY = 14336
+_CONFIG = json.loads((MODELS / "onepass-mini" / "config.json").read_text())
+CONTEXT, VOCABULARY = _CONFIG["max_position_embeddings"], _CONFIG["vocab_size"]
 
 SCORERS: dict[str, Callable[[], Scorer]] = {
     "fake": lambda: FakeScorer(limits=PromptLimits(CONTEXT, VOCABULARY)),
