@@ -24,7 +24,7 @@ from training.vocabulary import SPECIALS, build_tokenizer, save_tokenizer
 _RIDGE = 1e-5
 
 
-def pieces_of(tokenizer: Tokenizer) -> list[str]:
+def known_pieces(tokenizer: Tokenizer) -> list[str]:
     """What it knows, but for identifiers, by id."""
     known = tokenizer.get_vocab()
     return sorted(known, key=known.__getitem__)[len(SPECIALS) :]
@@ -46,7 +46,7 @@ def grown(checkpoint: dict[str, dict[str, Tensor]], encoder: Path, tokenizer: To
     """Adds the rows to the checkpoint's model; returns the tokenizer that goes with them."""
     source = (encoder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     folded, _ = fold_embeddings(load_file(encoder / "model.safetensors"), SLOT)
-    known = pieces_of(tokenizer)
+    known = known_pieces(tokenizer)
     added = missing(source, known)
     rows = checkpoint["model"]["tokens"]
     found = rows_of(added, known, rows[len(SPECIALS) :], dict(zip(source, folded, strict=True)))

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from training.data import load_collection, load_source, save_collection
+from training.data import load_collection, save_collection
 from training.encoder import Encoder
 from training.settings import Settings, load_settings
-from training.unlabelled import asked_of
+from training.unlabelled import asked_of, questions_of
 
 SPANS = "spans"
 _OPENINGS = (
@@ -76,9 +76,9 @@ class Speller:
         return texts[int(self._random.integers(len(texts)))]
 
 
-def whole_words(encoder: Encoder) -> list[str]:
-    """Words that the teacher knows without cutting them."""
-    return sorted(word for word in encoder.tokenizer.get_vocab() if word.isalpha() and word.isascii() and len(word) > 2)
+def whole_words(tokenizer: Tokenizer) -> list[str]:
+    """Words that it knows without cutting them."""
+    return sorted(word for word in tokenizer.get_vocab() if word.isalpha() and word.isascii() and len(word) > 2)
 
 
 def drawn_passages(
@@ -97,19 +97,14 @@ def drawn_passages(
     return ids, np.concatenate(vectors)
 
 
-def questions_of(data: Path, names: list[str]) -> list[str]:
-    """Queries of all sets that have judgements to train on."""
-    sources = [load_source(data, name) for name in names if (data / name).is_dir()]
-    return [s.queries[query] for s in sources if s is not None for query in s.relevant if query in s.queries]
-
-
 def prepare(data: Path, folder: Path, tokenizer: Tokenizer, encoder: Encoder, settings: Settings) -> None:
     """Writes the collection next to the others in ``folder``."""
     random = np.random.default_rng(settings.seed)
     names = [*settings.data.weights]
     ids, vectors = drawn_passages(folder, names, settings.data.span_passages, random)
     passages = [tokenizer.decode([int(i) for i in piece]) for piece in ids]
-    speller = Speller(passages, questions_of(data, names), whole_words(encoder), random)
+    asked_sets = [name for name in names if (data / name).is_dir()]  # not those that were made of another set
+    speller = Speller(passages, questions_of(data, asked_sets), whole_words(encoder.tokenizer), random)
     asked = sorted({speller.text() for _ in range(settings.data.spans)})
     collection = asked_of(passages, ids, vectors, asked, tokenizer, encoder, settings.data.mined)
     save_collection(collection, folder / f"{SPANS}.npz")

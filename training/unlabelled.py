@@ -55,6 +55,12 @@ def passages_of(
     ]
 
 
+def questions_of(data: Path, names: list[str]) -> list[str]:
+    """Queries of sets that have judgements to train on; a set that is not there has none."""
+    sources = [load_source(data, name) for name in names]
+    return [s.queries[query] for s in sources if s is not None for query in s.relevant if query in s.queries]
+
+
 def main() -> None:
     """Prepares one corpus."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,14 +73,7 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
     texts, ids = passages_of(arguments.corpus, tokenizer, settings)
-    sources = [load_source(arguments.data, name) for name in arguments.queries]
-    queries = [
-        source.queries[query]
-        for source in sources
-        if source is not None
-        for query in source.relevant
-        if query in source.queries
-    ]
+    queries = questions_of(arguments.data, arguments.queries)
     torch.manual_seed(0)
     encoder = Encoder(arguments.encoder)
     vectors = encoder.embed(texts).numpy()
