@@ -91,4 +91,5 @@ def test_where_they_were_not_prepared_no_step_shows_them(folder: Path, tmp_path:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     mixture = Mixture(tmp_path, settings(), np.random.default_rng(3))
     assert mixture.spans == 0
-    assert not [1 for _ in range(100) if shape_at(0.5, np.random.default_rng(1), settings().train, mixture.spans).spans]
+    random = np.random.default_rng(1)
+    assert not any(shape_at(0.5, random, settings().train, mixture.spans).spans for _ in range(100))
