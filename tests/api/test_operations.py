@@ -43,7 +43,8 @@ def samples(service: httpx.Client) -> dict[tuple[str, tuple[tuple[str, str], ...
 def test_metrics_count_what_happened(service: httpx.Client) -> None:
     before = samples(service)
     answer = service.post("/v1/search", json={"query": "join two paths", "candidates": 40}).json()
-    late = service.post("/v1/search", json={"query": "join two paths", "timeout_ms": 500, "candidates": 1000}).json()
+    too_much = {"timeout_ms": 2000, "candidates": 1000, "rerank": {"strategy": "sliding"}}
+    late = service.post("/v1/search", json={"query": "join two paths"} | too_much).json()
     after = samples(service)
 
     def gained(name: str, **labels: str) -> float:
