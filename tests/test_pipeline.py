@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from service.cache.answers import AnswerCache, Lifetimes
 from service.cache.memory import MemoryStore
-from service.cache.store import Store
 from service.deadline import Deadline
 from service.domain import (
     CacheState,
-    Candidate,
     DegradedReason,
-    DegradedStep,
     Document,
     RerankOptions,
     RerankRequest,
@@ -25,52 +19,13 @@ from service.domain import (
     SearchRequest,
 )
 from service.engine.fake import FakeScorer
-from service.engine.scorer import Scorer
 from service.errors import DeadlineExceeded, EmbedderError, EngineUnavailable, NotFound
-from service.observability.events import Degraded, Event, RankingFinished, StageFinished
-from service.pipeline import Pipeline
+from service.observability.events import Degraded, RankingFinished, StageFinished
 from service.ranking.prompt import PromptBuilder
-from service.ranking.ranker import Ranker
 from service.retrieval.embedding.embedder import Vectors
-from service.retrieval.feedback import Feedback
-from tests.reranking import WITHOUT_SLOTS, unbounded
-from tests.retrieval.fruit import AxisEmbedder
+from tests.pipelines import BUILDER, COUNT, Recorder, SecondShelf, Shelf, pipeline, search
 
 pytestmark = pytest.mark.anyio
-
-BUILDER = PromptBuilder(WITHOUT_SLOTS)
-COUNT = 30
-
-
-@dataclass
-class Recorder:
-    """An observer that keeps what it sees."""
-
-    events: list[Event] = field(default_factory=list)
-
-    def observe(self, event: Event) -> None:
-        self.events.append(event)
-
-    def of(self, kind: type[Event]) -> Sequence[Event]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-class Shelf:
-    """A first stage that always finds the same passages."""
-
-    name = "shelf"
-    version = "v1"
-
-    def __init__(self, degraded: DegradedReason | None = None) -> None:
-        self._degraded = degraded
-
-    async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
-    ) -> Retrieved:
-        found = [Candidate(Document(f"d{n}", f"passage {n}"), n + 1, 1 / (n + 1)) for n in range(min(count, COUNT))]
-        return Retrieved(tuple(found), self.version, 1.0, 2.0, self._degraded)
-
-    async def close(self) -> None: ...
 
 
 class ReplacedShelf(Shelf):
@@ -81,32 +36,6 @@ class ReplacedShelf(Shelf):
     ) -> Retrieved:
         self.version = "v2"
         return await super().retrieve(query, count, mode, deadline, vector=vector)
-
-
-def pipeline(
-    scorer: Scorer,
-    recorder: Recorder,
-    shelf: Shelf | None = None,
-    store: Store | None = None,
-    embedder: AxisEmbedder | None = None,
-    builder: PromptBuilder = BUILDER,
-) -> Pipeline:
-    shelf = shelf or Shelf()
-    ranker = Ranker(builder, scorer)
-    return Pipeline(
-        {"shelf": shelf},
-        {"onepass-mini": ranker},
-        default_index="shelf",
-        default_profile="onepass-mini",
-        reranking=unbounded(),
-        feedback=Feedback(embedder or AxisEmbedder()),
-        observer=recorder,
-        answers=AnswerCache(store, Lifetimes(60), recorder),
-    )
-
-
-def search(timeout_ms: float = 10_000, *, strict: bool = False, rerank: RerankOptions | None = None) -> SearchRequest:
-    return SearchRequest("query", timeout_ms, top_k=5, strict=strict, rerank=rerank or RerankOptions())
 
 
 FIRST_STAGE_ORDER = [f"d{n}" for n in range(5)]
@@ -245,86 +174,6 @@ async def test_the_same_request_gets_the_same_order() -> None:
     again = await pipeline(FakeScorer(), Recorder()).search(search())
 
     assert first.results == again.results
-
-
-class SecondShelf(Shelf):
-    """A shelf where a moved vector finds other passages: half of those before it, and as many new ones."""
-
-    slow_ms = 1.0
-
-    async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
-    ) -> Retrieved:
-        first = 0 if vector is None else COUNT // 2
-        numbers = range(first, first + COUNT)
-        found = [Candidate(Document(f"d{n}", f"passage {n}"), rank, 1 / rank) for rank, n in enumerate(numbers, 1)]
-        return Retrieved(tuple(found), self.version, self.slow_ms, self.slow_ms)
-
-
-ROUNDS = 5  # of 30 candidates in windows of 10
-
-
-async def test_feedback_ranks_what_only_the_second_search_found() -> None:
-    shelf = SecondShelf()
-    plain = await pipeline(FakeScorer(), Recorder(), shelf).search(search())
-    answer = await pipeline(FakeScorer(), Recorder(), shelf).search(replace(search(), feedback=True))
-
-    new = {candidate.document.id for candidate in answer.candidates if candidate.from_feedback}
-    assert new == {f"d{n}" for n in range(COUNT, COUNT + COUNT // 2)}
-    shown = {result.candidate.document.id for result in answer.results}
-    assert shown <= new | {result.candidate.document.id for result in plain.results}
-    assert shown & new
-    assert sorted(answer.ranking.order) == list(range(COUNT + COUNT // 2))
-    assert all(higher > lower for higher, lower in itertools.pairwise(answer.ranking.scores))
-    assert answer.ranking.rounds > plain.ranking.rounds == ROUNDS
-    assert {reading.round for reading in answer.ranking.readings} == set(range(1, answer.ranking.rounds + 1))
-    assert answer.ranking.degraded is None
-
-
-async def test_a_second_search_that_finds_nothing_new_changes_nothing() -> None:
-    plain = await pipeline(FakeScorer(), Recorder()).search(search())
-    answer = await pipeline(FakeScorer(), Recorder()).search(replace(search(), feedback=True))
-
-    assert (answer.results, answer.ranking) == (plain.results, replace(plain.ranking, spans=()))
-
-
-@pytest.mark.parametrize(
-    ("scorer", "embedder", "slow_ms", "reason"),
-    [
-        (FakeScorer(faults=[None] * ROUNDS + [EngineUnavailable("down")]), None, 1, DegradedReason.ENGINE_UNAVAILABLE),
-        (FakeScorer(), AxisEmbedder(broken=True), 1, DegradedReason.EMBEDDER),
-        (FakeScorer(), None, 1e6, DegradedReason.DEADLINE),
-    ],
-)
-async def test_without_a_second_search_the_first_ranking_stands_and_says_so(
-    scorer: FakeScorer, embedder: AxisEmbedder | None, slow_ms: float, reason: DegradedReason
-) -> None:
-    shelf, recorder = SecondShelf(), Recorder()
-    plain = await pipeline(FakeScorer(), Recorder(), shelf).search(search())
-    shelf.slow_ms = slow_ms
-    answer = await pipeline(scorer, recorder, shelf, embedder=embedder).search(replace(search(), feedback=True))
-
-    assert answer.results == plain.results
-    assert (answer.ranking.degraded, answer.ranking.degraded_step) == (reason, DegradedStep.NO_FEEDBACK)
-    (told,) = recorder.of(Degraded)
-    assert isinstance(told, Degraded)
-    assert (told.reason, told.step) == (reason, DegradedStep.NO_FEEDBACK)
-
-
-async def test_a_strict_request_gets_the_error_of_the_second_search() -> None:
-    pipe = pipeline(FakeScorer(), Recorder(), SecondShelf(), embedder=AxisEmbedder(broken=True))
-    with pytest.raises(EmbedderError):
-        await pipe.search(replace(search(strict=True), feedback=True))
-
-
-async def test_an_answer_with_feedback_is_kept_and_is_no_answer_without() -> None:
-    pipe = pipeline(FakeScorer(), Recorder(), SecondShelf(), MemoryStore(2**20))
-    made = await pipe.search(replace(search(), feedback=True))
-    kept = await pipe.search(replace(search(), feedback=True))
-
-    assert kept.cache is CacheState.HIT
-    assert [each.from_feedback for each in kept.candidates] == [each.from_feedback for each in made.candidates]
-    assert (await pipe.search(search())).cache is CacheState.MISS
 
 
 TRUSTING = PromptBuilder(BUILDER.profile.model_copy(update={"first_stage_weight": 10.0}))
