@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.composed import COMPOSED
 from training.mixture import Mixture
 from training.settings import Settings, load_settings
 from training.train import Run, agreement, trained, vectors
@@ -29,8 +30,9 @@ CHANGES: Mapping[str, Mapping[str, float]] = {
     "random negatives": {"mined": 0.0},
     "always in a first stage's order": {"listed": 1.0},
     "no short texts": {"spans": 0.0},
+    "no composed passages": {COMPOSED: 0.0},
 }
-"""What differs from ``config.yaml``, by name."""
+"""What differs from ``config.yaml``, by name: settings of ``train``, or the weight of a collection."""
 
 _HELD_OUT = 40  # queries of each collection
 
@@ -71,8 +73,10 @@ def measured(name: str, run: Run, mixture: Mixture) -> Row:
 
 def changed(settings: Settings, change: Mapping[str, float], minutes: float) -> Settings:
     """The settings with one change, for a short run with more queries held out."""
-    train = replace(settings.train, minutes=minutes, **change)
-    return replace(settings, train=train, data=replace(settings.data, dev_queries=_HELD_OUT))
+    weights = {name: change.get(name, weight) for name, weight in settings.data.weights.items()}
+    others = {name: value for name, value in change.items() if name not in weights}
+    train = replace(settings.train, minutes=minutes, **others)
+    return replace(settings, train=train, data=replace(settings.data, dev_queries=_HELD_OUT, weights=weights))
 
 
 def main() -> None:

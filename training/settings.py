@@ -26,6 +26,7 @@ class DataSettings:
     dev_queries: int
     spans: int
     span_passages: int
+    composed: int
     weights: dict[str, float]
 
 

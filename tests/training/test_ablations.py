@@ -25,8 +25,9 @@ def settings() -> object:
 def test_every_change_is_one_of_the_settings_and_differs_from_them() -> None:
     configured = made.settings()
     for name, change in CHANGES.items():
-        train = changed(configured, change, 1.0).train
-        assert (replace(train, minutes=configured.train.minutes) == configured.train) is (name == "as it is")
+        found = changed(configured, change, configured.train.minutes)
+        alike = found.train == configured.train and found.data.weights == configured.data.weights
+        assert alike is (name == "as it is")
 
 
 def test_runs_are_measured_on_queries_that_none_of_them_saw_and_not_made_twice(
