@@ -10,7 +10,6 @@ answer short texts out of them. Run it after ``training.data``.
 usage: python -m training.composed --data DIR --encoder DIR --tokenizer DIR --out DIR
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,8 +20,8 @@ from tokenizers import Tokenizer
 
 from training.data import chunk, save_collection
 from training.encoder import Encoder
-from training.settings import Settings, load_settings
-from training.spans import Speller, drawn_passages, whole_words
+from training.settings import Settings
+from training.spans import Speller, drawn_passages, run, whole_words
 from training.unlabelled import asked_of, questions_of
 from training.windows import LONGEST_PASSAGE
 
@@ -118,7 +117,7 @@ class Composer:
         other = self._passages.any().split() if self._random.random() < 0.5 else self._words
         changed = self._random.random(len(words)) < share
         return " ".join(
-            str(other[self._count(0, len(other))]) if change and len(other) else word
+            str(other[self._count(0, len(other))]) if change else word
             for word, change in zip(words, changed, strict=True)
         )
 
@@ -151,7 +150,8 @@ def prepare(data: Path, folder: Path, tokenizer: Tokenizer, encoder: Encoder, se
     random = np.random.default_rng(settings.seed)
     names = [name for name in settings.data.weights if name != COMPOSED]
     drawn, _ = drawn_passages(folder, names, settings.data.span_passages, random)
-    sources = [tokenizer.decode([int(i) for i in piece]) for piece in drawn]
+    decoded = (tokenizer.decode([int(i) for i in piece]) for piece in drawn)
+    sources = [text for text in decoded if text]  # of unknown pieces nothing is left
     questions = questions_of(data, [name for name in names if (data / name).is_dir()])
     words = whole_words(encoder.tokenizer)
     composer = Composer(sources, questions, words, random)
@@ -168,16 +168,5 @@ def prepare(data: Path, folder: Path, tokenizer: Tokenizer, encoder: Encoder, se
     print(f"{COMPOSED}: {len(ids)} passages, {len(asked)} queries")
 
 
-def main() -> None:
-    """Prepares the collection."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("data", "encoder", "tokenizer", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    arguments = parser.parse_args()
-    tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True
-    prepare(arguments.data, arguments.out, tokenizer, Encoder(arguments.encoder), load_settings())
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, prepare)

@@ -12,6 +12,7 @@ usage: python -m training.spans --data DIR --encoder DIR --tokenizer DIR --out D
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -111,16 +112,16 @@ def prepare(data: Path, folder: Path, tokenizer: Tokenizer, encoder: Encoder, se
     print(f"{SPANS}: {len(ids)} passages, {len(asked)} queries")
 
 
-def main() -> None:
-    """Prepares the collection."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def run(description: str | None, make: Callable[[Path, Path, Tokenizer, Encoder, Settings], None]) -> None:
+    """The command line of what makes a collection of prepared ones: reads the arguments and calls ``make``."""
+    parser = argparse.ArgumentParser(description=description)
     for name in ("data", "encoder", "tokenizer", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
-    prepare(arguments.data, arguments.out, tokenizer, Encoder(arguments.encoder), load_settings())
+    make(arguments.data, arguments.out, tokenizer, Encoder(arguments.encoder), load_settings())
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, prepare)
