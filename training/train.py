@@ -6,7 +6,7 @@ that has passed, so a run ends well on a machine of any speed.
 usage: python -m training.train --data DIR --start recast.safetensors --out DIR [--minutes N]
 
 ``--start`` takes another run's ``checkpoint.pt`` or an exported model's folder as well: its weights, with a schedule of
-its own.
+its own. What an exported model was read as is kept in ``beginning.pt``, for ``training.average``.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from training.windows import Batch, Shape, batches, shape_at
 
 _SAMPLE = [(Shape(20, 78, 0.5), 80), (Shape(2, 78, 0.5), 1000)]  # that the probe is solved on
 _WHOLE_FROM = 0.9  # of the schedule: from there on slots are not cut apart
+BEGINNING = "beginning.pt"
 _READER_HASTE = 0.1  # times the learning rate: the probe is solved already, and its inputs are long
 
 
@@ -275,6 +276,7 @@ def _begin(run: Run, start: Path, mixture: Mixture) -> None:
     windows = [batch for shape, count in _SAMPLE for batch in batches(mixture.sample(shape, count), 8192)]
     if start.is_dir():
         run.probe.load_state_dict(unpoint(run.model, windows).state_dict())
+        torch.save({"model": run.model.state_dict(), "probe": run.probe.state_dict()}, run.path.with_name(BEGINNING))
     else:
         with torch.no_grad():
             read_vectors(run.probe, [(batch, run.model.below(batch.ids)) for batch in windows])
