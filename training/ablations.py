@@ -31,6 +31,8 @@ CHANGES: Mapping[str, Mapping[str, float]] = {
     "always in a first stage's order": {"listed": 1.0},
     "no short texts": {"spans": 0.0},
     "no composed passages": {COMPOSED: 0.0},
+    "AdamW alone": {"orthogonal_steps": 0},
+    "AdamW alone, smaller batches": {"orthogonal_steps": 0, "batch_tokens": 4000},
 }
 """What differs from ``config.yaml``, by name: settings of ``train``, or the weight of a collection."""
 

@@ -7,9 +7,11 @@ feed-forward parts let the dimensions pass, and the layer norms are set on a sam
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.attention import causal_attention
@@ -59,22 +61,50 @@ def carve(model: Decoder, ids: Tensor) -> None:
     asked.copy_(_ASKING * torch.randn(asked.shape))
 
 
-def fixed(model: Decoder) -> list[Tensor]:
-    """Views of the parameters that say where a token stands. Training leaves them alone.
+@dataclass(frozen=True)
+class Kept:
+    """A part of a parameter that training leaves alone."""
+
+    parameter: nn.Parameter
+    part: Callable[[Tensor], Tensor]
+    """A view of a tensor of the parameter's shape."""
+    value: Tensor
+
+    def hide(self) -> None:
+        """Takes it out of the gradient, where it would have its share of what is clipped or made orthogonal."""
+        if self.parameter.grad is not None:
+            self.part(self.parameter.grad).zero_()
+
+    def restore(self) -> None:
+        """Undoes what weight decay did to it."""
+        self.part(self.parameter.data).copy_(self.value)
+
+
+def fixed(model: Decoder) -> list[Kept]:
+    """The parts that say where a token stands, with the values they have now.
 
     A step that any other weight hardly notices would move the scores of whole slots.
     """
-    found = [table.data[:, -MARKS:] for table in (model.tokens, model.places, model.slots)]
+    parts: list[tuple[nn.Parameter, Callable[[Tensor], Tensor]]] = []
+    parts += [(table, _last_columns) for table in (model.tokens, model.places, model.slots)]
     for layer in (*encoder_layers(model), gathering_layer(model)):
-        size = layer.query.out_features // HEADS
         for linear in (layer.query, layer.key):
-            found.append(linear.weight.data.view(HEADS, size, -1)[:, -_COMPARED:])
-            found.append(linear.bias.data.view(HEADS, size)[:, -_COMPARED:])
-        for linear in (layer.output, layer.narrow):
-            found += [linear.weight.data[-MARKS:], linear.bias.data[-MARKS:]]
-        for norm in (layer.attention_norm, layer.output_norm):
-            found += [norm.weight.data[-MARKS:], norm.bias.data[-MARKS:]]
-    return found
+            parts += [(linear.weight, _compared), (linear.bias, _compared)]
+        for writing in (layer.output, layer.narrow, layer.attention_norm, layer.output_norm):
+            parts += [(writing.weight, _last), (writing.bias, _last)]
+    return [Kept(parameter, part, part(parameter.data).clone()) for parameter, part in parts]
+
+
+def _last(tensor: Tensor) -> Tensor:
+    return tensor[-MARKS:]
+
+
+def _last_columns(tensor: Tensor) -> Tensor:
+    return tensor[:, -MARKS:]
+
+
+def _compared(tensor: Tensor) -> Tensor:
+    return tensor.unflatten(0, (HEADS, -1))[:, -_COMPARED:]
 
 
 def _reorder(model: Decoder, last: Tensor) -> None:

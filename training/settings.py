@@ -38,6 +38,8 @@ class TrainSettings:
     learning_rate: float
     final_learning_rate: float
     warmup_steps: int
+    matrix_haste: float
+    orthogonal_steps: int
     weight_decay: float
     clip: float
     batch_tokens: int

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +24,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training import losses
-from training.carve import fixed
+from training.carve import Kept, fixed
 from training.imported import read_model
 from training.mixture import Mixture
-from training.model import Decoder, last_layer, load_decoder
+from training.model import Decoder, load_decoder
+from training.optimizer import Optimizer
 from training.probe import Probe, held, read_vectors
 from training.settings import Settings, TrainSettings, load_settings
 from training.slots import FRONT, SLOT
@@ -38,7 +38,6 @@ from training.windows import Batch, Shape, batches, shape_at
 _SAMPLE = [(Shape(20, 78, 0.5), 80), (Shape(2, 78, 0.5), 1000)]  # that the probe is solved on
 _WHOLE_FROM = 0.9  # of the schedule: from there on slots are not cut apart
 BEGINNING = "beginning.pt"
-_READER_HASTE = 0.1  # times the learning rate: the probe is solved already, and its inputs are long
 
 
 def top1(scores: Tensor, gold: Tensor) -> float:
@@ -120,17 +119,8 @@ class Run:
 
     def __init__(self, model: Decoder, settings: TrainSettings, path: Path) -> None:
         self.model, self.probe, self.path = model, Probe(), path
-        readers = [*self.probe.parameters()]
-        known = set(map(id, [*readers, *last_layer(model).parameters()]))
-        decayed = [p for p in model.parameters() if p.ndim > 1 and id(p) not in known]
-        others = [p for p in model.parameters() if p.ndim <= 1 and id(p) not in known]
-        groups: list[dict[str, Any]] = [
-            {"params": decayed, "weight_decay": settings.weight_decay, "haste": 1.0},
-            {"params": others, "weight_decay": 0.0, "haste": 1.0},
-            {"params": readers, "weight_decay": 0.0, "haste": _READER_HASTE},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-        self.fixed: list[tuple[Tensor, Tensor]] = []
+        self.optimizer = Optimizer(model, [*self.probe.parameters()], settings)
+        self.fixed: list[Kept] = []
         self.counts = {"step": 0, "windows": 0, "tokens": 0}
         self.seconds = 0.0
 
@@ -156,15 +146,15 @@ class Run:
 
     def step(self, batch: Batch, settings: TrainSettings, progress: float) -> dict[str, float]:
         """One optimiser step on one batch; returns the parts of the loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["haste"] * learning_rate(settings, self.counts["step"], progress)
         loss, parts = loss_of(self.model, self.probe, batch, settings, progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
+        for kept in self.fixed:
+            kept.hide()
         torch.nn.utils.clip_grad_norm_(self.model.layers[:-1].parameters(), settings.clip)
-        self.optimizer.step()
-        for view, value in self.fixed:
-            view.copy_(value)
+        self.optimizer.step(learning_rate(settings, self.counts["step"], progress))
+        for kept in self.fixed:
+            kept.restore()
         self.counts["step"] += 1
         self.counts["windows"] += len(batch.ids)
         self.counts["tokens"] += batch.ids.numel()
@@ -263,7 +253,7 @@ def trained(start: Path, data: Path, checkpoint: Path, settings: Settings) -> Ru
     mixture = Mixture(data, settings, random)
     if not resumed:
         _begin(run, start, mixture)
-    run.fixed = [(view, view.clone()) for view in fixed(run.model)]
+    run.fixed = fixed(run.model)
     train(run, mixture, settings.train, random)
     return run
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from training import pointer, strange, train
+from training import pointer, strange
+from training import train as training_loop
 from training.carve import carve
 from training.data import Source, prepare, save_collection
 from training.encoder import Encoder
@@ -122,11 +123,12 @@ def settings(minutes: float = 0.03) -> Settings:
         configured.lora, rank=4, alpha=8, epochs=2, warmup_steps=2, learning_rate=5e-3, batch_tokens=1500, accumulate=2
     )
     held = replace(configured.held_out, depth=25, share=0.2)
-    return replace(configured, finetune=brief, lora=lora, held_out=held, train=brief)
+    train = replace(brief, orthogonal_steps=configured.train.orthogonal_steps, warmup_steps=2)
+    return replace(configured, finetune=brief, lora=lora, held_out=held, train=train)
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """Lets the probe and the pointer be solved on few windows, with few strange texts."""
-    for module in (pointer, train):
+    for module in (pointer, training_loop):
         patch.setattr(module, "_SAMPLE", SMALL_SAMPLE)
     patch.setattr(strange, "_COUNT", 50)
