@@ -6,9 +6,9 @@ by a singular value decomposition that weighs each direction by how much the sta
 feed-forward parts let the dimensions pass, and the layer norms are set on a sample such that the codes keep their size.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,24 @@ from training.attention import causal_attention
 from training.model import HEADS, Decoder, Layer, encoder_layers, gathering_layer
 from training.slots import CLOSING, CODE_WIDTH, CONSTANT, FRONTAL, MARKS, SLOT, ZERO, marks
 
-ISOLATION = 24.0
-"""What a score loses per unit by which two codes differ; half of it for the nearest. Twice that in late layers."""
-_LATE = 4  # from this layer on some tokens' norms are so large that little is left of their marks
-_STRICT = 32.0  # of the layer that gathers, which compares nothing else
+
+class Strength(NamedTuple):
+    """How much a layer makes of marks, in numbers that float8 holds."""
+
+    compared: float
+    """A score loses its square, divided as all scores are, per unit by which two codes differ: half for the nearest."""
+    front_asked: float
+    front_answered: float
+    """Their product is what some heads leave of that for the first slot's tokens."""
+
+
+_EARLY = Strength(12.0, 12.0, 10.0)
+_LATE = Strength(16.0, 16.0, 15.0)  # some tokens' norms are so large that little is left of their marks
+_LAST = Strength(24.0, 20.0, 28.0)  # and of these one heard other passages
+_STRENGTHS = [_EARLY] * 3 + [_LATE] * 2 + [_LAST]
+_GATHERING = Strength(13.45, 0.0, 0.0)  # compares nothing else
 _ASKING = 0.02  # of that layer's queries: its keys begin at zero, so that it weighs a slot's tokens alike, and learn
 _SEEING_HEADS = 4
-_UNSEEN = 3.0  # what the first slot's tokens lose in those heads
 _EPSILON = 1e-5
 _COMPARED = CODE_WIDTH + 2  # dimensions of each head
 
@@ -52,13 +63,20 @@ def carve(model: Decoder, ids: Tensor) -> None:
     model.places[SLOT - 1, CLOSING - MARKS] = 1.0
     x = F.embedding(ids, model.tokens) + model.position_table(ids.shape[1])
     for number, layer in enumerate(encoder_layers(model)):
-        x = _carve_layer(layer, x, _SEEING_HEADS if number else 0, ISOLATION if number < _LATE else 2 * ISOLATION)
+        x = _carve_layer(layer, x, _SEEING_HEADS if number else 0, _STRENGTHS[number])
     gathering = gathering_layer(model)
     gathering.output.weight[-MARKS:] = 0
     gathering.output.bias[-MARKS:] = 0
-    _compare_codes(gathering, 0, _STRICT)
+    _compare_codes(gathering, 0, _GATHERING)
     asked = gathering.query.weight.view(HEADS, -1, gathering.query.in_features)[:, :-_COMPARED, :-MARKS]
     asked.copy_(_ASKING * torch.randn(asked.shape))
+
+
+@torch.no_grad()
+def isolate(model: Decoder) -> None:
+    """Makes a trained model hide other slots as well as one that is carved today; what it sees of its own stays."""
+    for number, layer in enumerate(encoder_layers(model)):
+        _compare_codes(layer, _SEEING_HEADS if number else 0, _STRENGTHS[number])
 
 
 @dataclass(frozen=True)
@@ -124,13 +142,13 @@ def _reorder(model: Decoder, last: Tensor) -> None:
             norm.bias.copy_(norm.bias[order])
 
 
-def _carve_layer(layer: Layer, x: Tensor, seeing: int, isolation: float) -> Tensor:
+def _carve_layer(layer: Layer, x: Tensor, seeing: int, strength: Strength) -> Tensor:
     for linear in (layer.query, layer.key, layer.value, layer.widen):
         linear.weight[:, -MARKS:] = 0
     for linear in (layer.output, layer.narrow):
         linear.weight[-MARKS:] = 0
         linear.bias[-MARKS:] = 0
-    _mark_heads(layer, x, seeing, isolation)
+    _mark_heads(layer, x, seeing, strength)
     heads = [_heads(F.linear(x, part.weight, part.bias)) for part in (layer.query, layer.key, layer.value)]
     mixed = causal_attention(*heads).view(len(x), HEADS, x.shape[1], -1).transpose(1, 2).reshape(x.shape)
     x = _keep_size(layer.attention_norm, x + layer.output(mixed))
@@ -142,7 +160,7 @@ def _heads(x: Tensor) -> Tensor:
     return x.view(batch, tokens, HEADS, width // HEADS).transpose(1, 2).reshape(batch * HEADS, tokens, width // HEADS)
 
 
-def _mark_heads(layer: Layer, x: Tensor, seeing: int, isolation: float) -> None:
+def _mark_heads(layer: Layer, x: Tensor, seeing: int, strength: Strength) -> None:
     """Reduces each head's queries and keys, and lets the room compare codes."""
     size = x.shape[-1] // HEADS
     kept = size - _COMPARED
@@ -155,23 +173,23 @@ def _mark_heads(layer: Layer, x: Tensor, seeing: int, isolation: float) -> None:
             weight, bias = linear.weight[rows].clone(), linear.bias[rows].clone()
             linear.weight[rows], linear.bias[rows] = 0, 0
             linear.weight[rows][:kept], linear.bias[rows][:kept] = reduce @ weight, reduce @ bias
-    _compare_codes(layer, seeing, isolation)
+    _compare_codes(layer, seeing, strength)
 
 
-def _compare_codes(layer: Layer, seeing: int, isolation: float) -> None:
+def _compare_codes(layer: Layer, seeing: int, strength: Strength) -> None:
     """Fills the last rows of each head's queries and keys. The zero is taken from every mark."""
     size = layer.query.out_features // HEADS
-    strength = math.sqrt(isolation * math.sqrt(size))
+    compared = strength.compared
     for head in range(HEADS):
         first = (head + 1) * size - _COMPARED
         for i, query, key in (
-            *((i, (i, 1.0), (i, 1.0)) for i in range(CODE_WIDTH)),
-            (CONSTANT, (CONSTANT, -1.0), (CONSTANT, 1.0)),
-            (FRONTAL, (CONSTANT, 1.0), (FRONTAL, 1 - _UNSEEN / isolation if head < seeing else 0.0)),
+            *((i, (i, compared), (i, compared)) for i in range(CODE_WIDTH)),
+            (CONSTANT, (CONSTANT, -compared), (CONSTANT, compared)),
+            (FRONTAL, (CONSTANT, strength.front_asked), (FRONTAL, strength.front_answered if head < seeing else 0.0)),
         ):
             for linear, (mark, factor) in ((layer.query, query), (layer.key, key)):
-                linear.weight[first + i, mark - MARKS] = strength * factor
-                linear.weight[first + i, ZERO - MARKS] = -strength * factor
+                linear.weight[first + i, mark - MARKS] = factor
+                linear.weight[first + i, ZERO - MARKS] = -factor
 
 
 def reduced(query: Tensor, key: Tensor, kept: int) -> tuple[Tensor, Tensor]:

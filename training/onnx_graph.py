@@ -7,11 +7,12 @@ output   ``logits`` float32 [batch, labels]: the hidden state at ``last`` times 
 In float32 the graph computes what the decoder does. With ``int8`` the linear layers hold int8 weights with a scale per
 output (activations are quantised on the fly, per tensor), the embedding table is the float8 one of
 ``model.safetensors``, read where it lies in that file, as words are nearly half of the weights, and
-attention is cut by slots as in training, a sixth of the scores (``Layer.by_slot``); what compares the slots' marks and
-what points stays float32. Of what is quantised, large dimensions are made smaller and the weights that read them larger
-(SmoothQuant, arXiv 2211.10438), and the largest units of a feed-forward part stay float32, in products of their own.
-Attention is causal, so padding needs no mask but in the last layer, whose query, feed-forward part and head see the
-last position only.
+attention is cut by slots as in training, a sixth of the scores (``Layer.by_slot``); what compares the slots' marks
+stays float32, and so do the last two layers, which are computed where something is read of them only: the one that
+gathers at closing labels, the first position and the last, the one that points at the last. Of what is quantised, large
+dimensions are made smaller and the weights that read them larger (SmoothQuant, arXiv 2211.10438), and the largest units
+of a feed-forward part stay float32, in products of their own.
+Attention is causal, so padding needs no mask but where the last position looks.
 """
 
 import math
@@ -37,6 +38,7 @@ _FEW = 0.2  # of a layer's units
 _USUAL = 95  # percentile of dimensions: larger ones are made as small as this one
 _LOUD = 8  # units of a feed-forward part that stay float32
 _SIZE = 32  # of a head
+_SCALE = np.array(1 / math.sqrt(_SIZE), np.float32)
 _HIDDEN = -1e9
 _OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
 
@@ -133,9 +135,7 @@ class GraphBuilder:
 
     def embed(self, ids: str) -> str:
         """Token plus position rows, [batch, tokens, width]."""
-        length = self.op("Squeeze", self.op("Shape", ids, start=1, end=2))
-        zero, one = self.constant("zero", np.array(0, np.int64)), self.constant("one", np.array(1, np.int64))
-        index = self.op("Range", zero, length, one)
+        index = self.positions(ids)
         slot, place = (
             self.op(
                 "Gather",
@@ -162,11 +162,8 @@ class GraphBuilder:
 
     def slot_attention(self, query: str, key: str, value: str) -> str:
         """What each head takes over, [batch, tokens, width]; see ``Layer.by_slot``."""
-        scaled = self.op("Mul", query, self.constant("scale", np.array(1 / math.sqrt(_SIZE), np.float32)))
-        parts = [
-            self.op("Transpose", self.op("Reshape", part, self.integers(0, 0, self.heads, _SIZE)), perm=[0, 2, 1, 3])
-            for part in (scaled, key, value)
-        ]
+        scaled = self.op("Mul", query, self.constant("scale", _SCALE))
+        parts = [self.by_heads(part) for part in (scaled, key, value)]
         fronts = [self.cut(part, self.integers(0), self.integers(FRONT), 2) for part in parts]
         behind = [self.cut(part, self.integers(FRONT), self.integers(_ALL), 2) for part in parts]
         slots = [self.op("Reshape", part, self.integers(0, 0, -1, SLOT, _SIZE)) for part in behind]
@@ -218,13 +215,17 @@ class GraphBuilder:
         axes = [*range(rank - 2), rank - 1, rank - 2]
         return self.op("MatMul", query, self.op("Transpose", key, perm=axes))
 
+    def by_heads(self, x: str) -> str:
+        """[batch, tokens, width] as [batch, heads, tokens, size]."""
+        return self.op("Transpose", self.op("Reshape", x, self.integers(0, 0, self.heads, _SIZE)), perm=[0, 2, 1, 3])
+
     def by_slots(self, x: str) -> str:
         """[batch, heads, tokens, n] as [batch, heads, slots, SLOT, n]."""
         last = self.op("Shape", x, start=3)
         return self.op("Reshape", x, self.op("Concat", self.integers(0, 0, -1, SLOT), last, axis=0))
 
     def layer(self, x: str, i: int) -> str:
-        """One layer over all positions."""
+        """One layer at all positions."""
         p = f"layers.{i}."
         read = self.evened(x, p + "query", p + "query", p + "key", p + "value")
         query, key, value = (self.linear(read, p + n) for n in ("query", "key", "value"))
@@ -266,21 +267,48 @@ class GraphBuilder:
         }
         return self.op("MatMul", self.op("Gelu", inner), taken["narrow"])
 
-    def last_layer(self, x: str, i: int, last: str) -> str:
-        """[batch, 1, width] at ``last``: one query a window, keys and values of all positions up to it."""
-        p = f"layers.{i}."
+    def gathered(self, x: str, i: int, last: str) -> tuple[str, str]:
+        """The gathering layer where the pointer looks, [batch, 2 + slots, width], and these positions.
+
+        First ``last``, then the first position, then the closing labels: [batch, 1, 1, 2 + slots].
+        """
         at = self.op("Unsqueeze", last, self.integers(1))
-        final = self.op("GatherND", x, at, batch_dims=1)
-        final = self.op("Unsqueeze", final, self.integers(1))
+        first = self.op("Mul", at, self.integers(0))
+        closing = self.constant("closing", FRONT - 1 + SLOT * np.arange(1, SLOTS, dtype=np.int64))
+        closing = self.op("Add", first, self.cut(closing, self.integers(0), self.slots, 0))
+        places = self.op("Concat", at, first, closing, axis=1)
+        return self.layer_at(x, i, places, places, self.positions(x)), self.op("Unsqueeze", places, self.integers(1, 2))
+
+    def last_layer(self, x: str, i: int, rows: str, last: str, positions: str) -> str:
+        """[batch, 1, width] of the one position that is read: ``last``, which is the row ``rows`` [batch] of ``x``."""
+        row, at = (self.op("Unsqueeze", one, self.integers(1)) for one in (rows, last))
+        return self.layer_at(x, i, row, at, positions)
+
+    def layer_at(self, x: str, i: int, rows: str, at: str, positions: str) -> str:
+        """[batch, n, width], in float32, of ``rows`` [batch, n] of ``x`` only; see ``Layer.at``.
+
+        They are the prompt's positions ``at`` [batch, n] and see no later ones; ``positions`` are those of all rows.
+        """
+        p = f"layers.{i}."
+        own = self.op("GatherND", x, self.op("Unsqueeze", rows, self.integers(-1)), batch_dims=1)
         query, key, value = (
-            self.linear(states, p + name, exact=True) for states, name in ((final, "query"), (x, "key"), (x, "value"))
+            self.by_heads(self.linear(states, p + name, exact=True))
+            for states, name in ((own, "query"), (x, "key"), (x, "value"))
         )
-        lengths = self.op(
-            "Cast", self.op("Add", last, self.constant("one", np.array(1, np.int64))), to=TensorProto.INT32
-        )
-        mixed = self.op("MultiHeadAttention", query, key, value, "", lengths, domain=_CONTRIB, num_heads=self.heads)
-        final = self.norm(self.linear(mixed, p + "output", exact=True), final, p + "attention_norm")
-        return self.feed_forward(final, p)
+        scores = self.products(self.op("Mul", query, self.constant("scale", _SCALE)), key)
+        later = self.op("Greater", positions, self.op("Unsqueeze", at, self.integers(1, 3)))
+        scores = self.op("Where", later, self.constant("hidden", np.array(_HIDDEN, np.float32)), scores)
+        taken = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
+        taken = self.op("Transpose", taken, perm=[0, 2, 1, 3])
+        mixed = self.op("Reshape", taken, self.integers(0, 0, self.heads * _SIZE))
+        states = self.norm(self.linear(mixed, p + "output", exact=True), own, p + "attention_norm")
+        return self.feed_forward(states, p)
+
+    def positions(self, x: str) -> str:
+        """Of all tokens of ``x``: [tokens]."""
+        length = self.op("Squeeze", self.op("Shape", x, start=1, end=2))
+        zero, one = self.constant("zero", np.array(0, np.int64)), self.constant("one", np.array(1, np.int64))
+        return self.op("Range", zero, length, one)
 
 
 def _float8() -> Array:
@@ -307,9 +335,16 @@ def build(
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
     builder = GraphBuilder(dict(weights), heads, ranges is not None, ranges or {}, table)
     x = builder.embed(builder.filled("input_ids"))
-    for i in range(layers - 1):
+    for i in range(layers - 2):
         x = builder.layer(x, i)
-    final = builder.op("Squeeze", builder.last_layer(x, layers - 1, "last"), builder.integers(1))
+    if builder.int8:
+        x, positions = builder.gathered(x, layers - 2, "last")
+        rows = builder.op("Mul", "last", builder.integers(0))
+    else:
+        x, rows = builder.layer(x, layers - 2), "last"
+        positions = builder.positions(x)
+    final = builder.last_layer(x, layers - 1, rows, "last", positions)
+    final = builder.op("Squeeze", final, builder.integers(1))
     labels = builder.op("Transpose", builder.rows("tokens", "label_ids"), perm=[1, 0])
     logits = builder.op("MatMul", final, labels)
     builder.nodes.append(helper.make_node("Identity", [logits], ["logits"]))

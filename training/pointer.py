@@ -35,6 +35,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.carve import isolate
 from training.mixture import Mixture
 from training.model import HEADS, Decoder, Layer, gathering_layer, last_layer, load_decoder, take
 from training.probe import Probe, held, relearnt
@@ -87,6 +88,7 @@ def sampled(model: Decoder, probe: Probe, windows: list[Batch]) -> list[Sampled]
 @torch.no_grad()
 def point(model: Decoder, probe: Probe, windows: list[Batch]) -> None:
     """Edits the last two layers in place; ``windows`` is the sample they are solved on."""
+    isolate(model)
     round_off(model)
     sample = sampled(model, probe, windows)
     layer = gathering_layer(model)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.model import Decoder, Layer
+from training.model import Decoder, encoder_layers
 from training.vocabulary import LABEL_IDS, SPECIALS
 from training.windows import LONGEST_PASSAGE, SERVED_LABELS, spell
 
@@ -28,8 +28,7 @@ def ranges(model: Decoder, seed: int = 0) -> Ranges:
     found: Ranges = {}
     for _ in range(_PROMPTS):
         x = model.embed(torch.tensor([_prompt(random, len(model.tokens))]), torch.float32)
-        for i, layer in enumerate(model.layers[:-1]):
-            assert isinstance(layer, Layer)
+        for i, layer in enumerate(encoder_layers(model)):
             between = layer.attended(x)
             inner = F.gelu(F.linear(between, layer.widen.weight, layer.widen.bias))
             for name, values in (("query", x), ("widen", between), ("narrow", inner)):

@@ -3,11 +3,11 @@
 A causal decoder that reads twenty passages one after the other lets each attend to all before it, and a small model
 that must learn not to learns little else. With fixed places the position table can say it instead: the rows of a slot
 carry its code in a few dimensions of their own, and queries and keys compare codes. The scores of another slot's tokens
-are lowered by at least half of ``ISOLATION``; the first slot, where the query stands, is hidden less from some heads.
+are lowered by 12 to 50 (``carve.py``); the first slot, where the query stands, is hidden less from some heads.
 Texts that are shorter than their slot are read again until it is full: a causal model knows more the second time.
 
 Codes are the 24 vertices of the 24-cell, at least 60 degrees apart, so four dimensions are enough. A fifth is constant:
-score = ISOLATION * (code · code' - 1) is zero within a slot whatever the layer norms do to a token's scale; and a sixth
+score = strength * (code · code' - 1) is zero within a slot whatever the layer norms do to a token's scale; and a sixth
 is zero: it tells by how much they moved all dimensions of a token.
 """
 
