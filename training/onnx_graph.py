@@ -281,7 +281,7 @@ class GraphBuilder:
 
     def last_layer(self, x: str, i: int, rows: str, last: str, positions: str) -> str:
         """[batch, 1, width] of the one position that is read: ``last``, which is the row ``rows`` [batch] of ``x``."""
-        row, at = (self.op("Unsqueeze", one, self.integers(1)) for one in (rows, last))
+        row, at = (self.op("Unsqueeze", index, self.integers(1)) for index in (rows, last))
         return self.layer_at(x, i, row, at, positions)
 
     def layer_at(self, x: str, i: int, rows: str, at: str, positions: str) -> str:
