@@ -143,9 +143,9 @@ class Decoder(nn.Module):
             x = layer(x)
         return x
 
-    def gathered(self, ids: Tensor) -> Tensor:
+    def gathered(self, ids: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
         """States of all tokens after the attention of the gathering layer, before its feed-forward part."""
-        x = self.embed(ids)
+        x = self.embed(ids, dtype)
         for layer in encoder_layers(self):
             x = layer(x)
         return gathering_layer(self).attended(x)

@@ -35,12 +35,18 @@ def logits(model: Decoder, query: list[int], passages: list[list[int]]) -> Tenso
         return label_logits(model, hidden, asked)[0]
 
 
-def test_a_passage_has_the_same_logit_whatever_stands_beside_it(model: Decoder) -> None:
+def asked_and_shown() -> tuple[list[int], list[list[int]]]:
+    """A query and a window's passages."""
     tokenizer, source = build_tokenizer(made.pieces()), made.source()
     query, *passages = (
-        tokenizer.encode(text, add_special_tokens=False).ids
+        list(tokenizer.encode(text, add_special_tokens=False).ids)
         for text in (source.queries["q3"], *list(source.corpus.values())[:SERVED_LABELS])
     )
+    return query, passages
+
+
+def test_a_passage_has_the_same_logit_whatever_stands_beside_it(model: Decoder) -> None:
+    query, passages = asked_and_shown()
     half = SERVED_LABELS // 2
     neighbours = torch.cat([logits(model, query, passages[start : start + half])[:-1] for start in (0, half)])
     order = neighbours.argsort(descending=True)
@@ -53,3 +59,12 @@ def test_a_passage_has_the_same_logit_whatever_stands_beside_it(model: Decoder) 
 
 def test_the_reference_has_none(model: Decoder) -> None:
     assert logits(model, [70, 71], [[72], [73]])[-1] == 0
+
+
+def test_a_passage_has_the_same_logit_in_every_slot(model: Decoder) -> None:
+    query, passages = asked_and_shown()
+    turns = [[(first + place) % SERVED_LABELS for place in range(SERVED_LABELS)] for first in range(SERVED_LABELS)]
+    by_slot = torch.stack([logits(model, query, [passages[shown] for shown in turn])[:-1] for turn in turns])
+    means = torch.zeros(SERVED_LABELS).scatter_add(0, torch.tensor(turns).flatten(), by_slot.flatten()) / SERVED_LABELS
+
+    assert (by_slot - means[torch.tensor(turns)]).mean(0).abs().max() < 0.5  # bfloat16's sample would leave 2
