@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -209,6 +209,11 @@ class Parameters:
     stages: tuple[Part, ...] | None = None
     members: tuple[Part, ...] | None = None
     by: FusedBy | None = None
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What is chosen, by name."""
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

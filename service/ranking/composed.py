@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -53,8 +53,8 @@ def composed(options: RerankOptions, named: Named) -> ListRanker:
 
 def _check_alone(chosen: Parameters, parts: str) -> None:
     """Raise ``InvalidInput`` if anything but ``parts`` is chosen."""
-    for name, value in asdict(chosen).items():
-        if value is not None and name != parts:
+    for name in chosen.chosen:
+        if name != parts:
             raise InvalidInput(f"each of the {parts} has its own", field=f"rerank.parameters.{name}")
 
 

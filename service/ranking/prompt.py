@@ -250,7 +250,9 @@ def _literal_tokens(segments: _Segments) -> int:
 
 def _read_again(ids: TokenIds, tokens: int) -> TokenIds:
     """``ids``, cut or from the beginning again, as often as it takes; token 0 where there is nothing to read."""
-    return ids if len(ids) == tokens else np.resize(ids, tokens)
+    if not len(ids):
+        return np.zeros(tokens, dtype=ids.dtype)
+    return np.concatenate([ids] * -(-tokens // len(ids)))[:tokens] if len(ids) < tokens else ids[:tokens]
 
 
 def _fill(segments: _Segments, ids: TokenIds) -> Iterator[TokenIds]:

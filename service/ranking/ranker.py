@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import anyio.to_thread
@@ -207,7 +207,7 @@ class Ranker:
 
     def _options(self, strategy: str, top_k: int, parameters: Parameters) -> PlanOptions:
         self._check_strategy(strategy)
-        given = {name: value for name, value in asdict(parameters).items() if value is not None}
+        given = parameters.chosen
         _check_taken(strategy, given.keys(), takes(strategy, parameters.over))
         window = parameters.window or self.profile.window
         if window > self.builder.longest:
@@ -236,8 +236,9 @@ def _check_taken(strategy: str, given: Iterable[str], taken: Collection[str]) ->
 
 def _told(strategy: str, options: PlanOptions) -> dict[str, Any]:
     """The parameters that a strategy went by, without those that it chooses for itself."""
-    names = takes(strategy, options.over)
-    return {name: value for name, value in asdict(options).items() if name in names and value is not None}
+    taken = takes(strategy, options.over)
+    names = [each.name for each in fields(options) if each.name in taken]
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def unranked(count: int) -> Ranking:
