@@ -117,10 +117,19 @@ class PassageTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Fused:
+    """What several ``rankings`` say together of a document: the ``rank`` at which all would have to hold it."""
+
+    rankings: int
+    rank: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A document as the first stage proposed it: ``rank`` from 1, ``score`` on the first stage's own scale.
 
-    One ``from_feedback`` was found by a request's second search alone, which its rank and score are of.
+    ``fused`` is what stands behind that where the first stage is several rankings. One ``from_feedback`` was found by a
+    request's second search alone, which its rank and score are of.
     """
 
     document: Document
@@ -128,6 +137,7 @@ class Candidate:
     score: float
     tokens: PassageTokens | None = None
     from_feedback: bool = False
+    fused: Fused | None = None
 
 
 @dataclass(frozen=True, slots=True)

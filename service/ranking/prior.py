@@ -6,6 +6,10 @@ reading that relevance falls with the first stage's rank as ``1 / rank ** weight
 from the logit. Models that compare by meaning gain from such an interpolation with a lexical first stage (Wang, Zhuang
 and Zuccon, ICTIR 2021).
 
+A first stage that fuses several rankings is evidence from each of them, so each takes its part. Their sum is read from
+the fused score: as if all of them held the candidate at the one rank that gives it. A passage that both halves of a
+hybrid have at the top is then far ahead of the next; the best of two halves that disagree is not.
+
 Only the difference of two candidates counts, so it holds in every window that a strategy shows.
 """
 
@@ -27,12 +31,17 @@ def unweighed(_: Window, scores: LabelLogits) -> LabelLogits:
 
 
 def by_first_stage(candidates: Iterable[Candidate], weight: float) -> Weigh:
-    """Takes ``weight * ln(rank)`` from the score of each candidate, by its rank in the first stage."""
+    """Takes ``weight * ln(rank)`` from each candidate's score, for each ranking of which the first stage consists."""
     if not weight:
         return unweighed
-    discounts = [weight * math.log(candidate.rank) for candidate in candidates]
+    discounts = [weight * _log_rank(candidate) for candidate in candidates]
 
     def weighed(window: Window, scores: LabelLogits) -> LabelLogits:
         return tuple(score - discounts[position] for position, score in zip(window, scores, strict=True))
 
     return weighed
+
+
+def _log_rank(candidate: Candidate) -> float:
+    fused = candidate.fused
+    return math.log(candidate.rank) if fused is None else fused.rankings * math.log(fused.rank)

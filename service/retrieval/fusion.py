@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from service.domain import Fused
+
 RRF_K = 60
 """The paper's constant: how slowly a rank's worth falls."""
+
+HALVES = (1.0, 1.0)
+"""What the dense ranking and the lexical one count in a hybrid."""
 
 
 def reciprocal_rank_fusion(
@@ -25,3 +30,8 @@ def reciprocal_rank_fusion(
         for rank, item in enumerate(ranking, start=1):
             scores[item] = scores.get(item, 0.0) + weight / (k + rank)
     return sorted(scores.items(), key=lambda scored: (-scored[1], scored[0]))
+
+
+def told_by(score: float, weights: Sequence[float], k: int = RRF_K) -> Fused:
+    """What a fused ``score`` tells: held by all rankings at one rank, an item would come to just that."""
+    return Fused(len(weights), max(1.0, sum(weights) / score - k))

@@ -20,7 +20,7 @@ from service.retrieval import faiss_index, index_store, lexical
 from service.retrieval.document_store import DocumentReader
 from service.retrieval.embedding.embedder import Embedder, Vectors
 from service.retrieval.faiss_index import FaissIndex
-from service.retrieval.fusion import reciprocal_rank_fusion
+from service.retrieval.fusion import HALVES, reciprocal_rank_fusion, told_by
 from service.retrieval.manifest import Manifest
 from service.retrieval.milvus.options import MilvusOptions
 from service.retrieval.query_vector import query_vector
@@ -29,7 +29,6 @@ from service.retrieval.workers import Workers
 FUSION_DEPTH = 100
 """How many of each half a hybrid fuses."""
 
-_DENSE_WEIGHT, _LEXICAL_WEIGHT = 1.0, 1.0
 _STEPS_BETWEEN_CLOCK_READS = 20_000
 _WARMING_QUERY, _WARMING_COUNT = "what is new", 10
 
@@ -58,6 +57,11 @@ class _Question:
     vector: Vectors | None
     mode: RetrievalMode
     count: int
+
+    @property
+    def fused(self) -> bool:
+        """Whether both halves are searched."""
+        return self.vector is not None and self.mode is not RetrievalMode.DENSE
 
 
 class LocalFirstStage:
@@ -164,7 +168,7 @@ class LocalFirstStage:
         """The whole of a search, on a worker's thread."""
         reader.connection.set_progress_handler(lambda: deadline.expired, _STEPS_BETWEEN_CLOCK_READS)
         try:
-            return self._hydrate(reader, self._find(reader, question))
+            return self._hydrate(reader, self._find(reader, question), fused=question.fused)
         except (sqlite3.Error, KeyError) as error:
             deadline.check("retrieval")
             raise RetrievalError(f"the index {self._name} failed: {error!r}") from error
@@ -179,16 +183,19 @@ class LocalFirstStage:
         depth = max(count, FUSION_DEPTH)
         halves = (self._index.search(vector, depth), lexical.search(reader.connection, text, depth))
         rankings = [[row for row, _ in half] for half in halves]
-        return reciprocal_rank_fusion(rankings, (_DENSE_WEIGHT, _LEXICAL_WEIGHT))[:count]
+        return reciprocal_rank_fusion(rankings, HALVES)[:count]
 
-    def _hydrate(self, reader: DocumentReader, found: Sequence[tuple[int, float]]) -> tuple[Candidate, ...]:
+    def _hydrate(
+        self, reader: DocumentReader, found: Sequence[tuple[int, float]], *, fused: bool
+    ) -> tuple[Candidate, ...]:
         stored = reader.fetch([row for row, _ in found])
         candidates = []
         for rank, (row, score) in enumerate(found, start=1):
             document, ids = stored[row]
             encoding = self._manifest.encoding
             tokens = None if ids is None or encoding is None else PassageTokens(encoding, ids)
-            candidates.append(Candidate(document, rank, score, tokens))
+            behind = told_by(score, HALVES) if fused else None
+            candidates.append(Candidate(document, rank, score, tokens, fused=behind))
         return tuple(candidates)
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from service.deadline import Deadline
-from service.domain import Candidate, Document
+from service.domain import Candidate, Document, Fused
 from service.engine.fake import FakeScorer
 from service.ranking.prior import by_first_stage
 from service.ranking.profile import Profile
@@ -25,6 +26,13 @@ def test_a_rank_costs_its_logarithm_times_the_weight() -> None:
     weigh = by_first_stage(candidates(1, 2, 8), 0.5)
     assert weigh((2, 0), (3.0, 1.0)) == pytest.approx((3 - 0.5 * math.log(8), 1.0))
     assert weigh((1,), (0.0,)) == pytest.approx((-0.5 * math.log(2),))
+
+
+def test_every_ranking_that_was_fused_counts() -> None:
+    first, second = candidates(1, 2)
+    both = [replace(first, fused=Fused(2, 1.5)), replace(second, fused=Fused(2, 30.0))]
+    expected = (-0.5 * 2 * math.log(1.5), -0.5 * 2 * math.log(30))
+    assert by_first_stage(both, 0.5)((0, 1), (0.0, 0.0)) == pytest.approx(expected)
 
 
 def test_without_a_weight_the_model_alone_decides() -> None:

@@ -25,6 +25,7 @@ from service.retrieval import index_store
 from service.retrieval.builder import build_index
 from service.retrieval.embedding.builtin import StaticEmbedder
 from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.fusion import HALVES, told_by
 from service.retrieval.local_first_stage import LocalFirstStage, Options
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder, ids
 
@@ -87,6 +88,14 @@ async def test_a_hybrid_holds_what_either_half_found(stage: LocalFirstStage) -> 
     found = await stage.retrieve("yellow cherry", 4, RetrievalMode.HYBRID, NEVER)
     assert set(ids(found.candidates)[:2]) == {"b", "c"}
     assert len(set(ids(found.candidates))) == len(found.candidates) == 4
+    assert [each.fused for each in found.candidates] == [told_by(each.score, HALVES) for each in found.candidates]
+
+
+@pytest.mark.parametrize("mode", [RetrievalMode.DENSE, RetrievalMode.LEXICAL])
+async def test_one_half_alone_is_not_fused(stage: LocalFirstStage, mode: RetrievalMode) -> None:
+    found = await stage.retrieve("banana", 3, mode, NEVER)
+    assert found.candidates
+    assert not any(each.fused for each in found.candidates)
 
 
 async def test_a_lexical_search_may_find_nothing(stage: LocalFirstStage) -> None:

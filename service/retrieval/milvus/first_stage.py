@@ -13,7 +13,7 @@ from service.deadline import Deadline
 from service.domain import Candidate, PassageTokens, RetrievalMode, Retrieved
 from service.observability.spans import span
 from service.retrieval.embedding.embedder import Embedder, Vectors
-from service.retrieval.fusion import RRF_K
+from service.retrieval.fusion import HALVES, RRF_K, told_by
 from service.retrieval.local_first_stage import FUSION_DEPTH
 from service.retrieval.manifest import Manifest
 from service.retrieval.milvus.collection import DENSE, DENSE_METRIC, SPARSE, SPARSE_METRIC, STORED, document_of
@@ -72,7 +72,8 @@ class MilvusFirstStage:
 
         with span("retrieve", index=self.name, mode=mode.value, count=count):
             hits = await self._search(query, vector, mode, count, deadline)
-        candidates = tuple(self._candidate(rank, hit) for rank, hit in enumerate(hits, start=1))
+        fused = vector is not None and mode is not RetrievalMode.DENSE
+        candidates = tuple(self._candidate(rank, hit, fused=fused) for rank, hit in enumerate(hits, start=1))
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
         return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded)
 
@@ -109,8 +110,9 @@ class MilvusFirstStage:
 
         return await self._server.ask(call, deadline)
 
-    def _candidate(self, rank: int, hit: Mapping[str, Any]) -> Candidate:
+    def _candidate(self, rank: int, hit: Mapping[str, Any], *, fused: bool) -> Candidate:
         document, ids = document_of(hit["entity"])
         encoding = self._manifest.encoding
         tokens = None if ids is None or encoding is None else PassageTokens(encoding, ids)
-        return Candidate(document, rank, hit["distance"], tokens)
+        behind = told_by(hit["distance"], HALVES) if fused else None
+        return Candidate(document, rank, hit["distance"], tokens, fused=behind)
