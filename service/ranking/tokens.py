@@ -8,7 +8,7 @@ then taken away. A piece that a tokenizer joins with the break, as one that itse
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from service.domain import TokenIds
 from service.errors import ProfileError
 from service.ranking.neutralise import RULES, Neutraliser
 from service.ranking.sources import FILE_NAME, TokenizerSource, parsed, tokenizer_json
+from service.ranking.words import WordReader, reads_by_word
 
 __all__ = ["CHARACTERS_PER_TOKEN", "FILE_NAME", "TokenEncoder"]
 
@@ -30,7 +31,7 @@ _BEFORE = "\n"
 
 
 class TokenEncoder:
-    """A tokenizer that knows which text to trust. Safe to use from several threads: nothing changes once it is made.
+    """A tokenizer that knows which text to trust. Safe to use from several threads.
 
     ``identifiers`` are a profile's labels and whatever else no passage may spell; together with the tokenizer's
     special tokens they are guarded (see ``neutralise.py``). ``fingerprint`` changes whenever the same text could give
@@ -49,6 +50,7 @@ class TokenEncoder:
         added = self._trusting.get_added_tokens_decoder()
         self._neutralise = Neutraliser([*identifiers, *(token.content for token in added.values())])
         self._reserved = self._mask(added)
+        self._words = WordReader(self._wary, self._reserved) if reads_by_word(self._wary) else None
         described = "\0".join((RULES, str(CHARACTERS_PER_TOKEN), *identifiers, content))
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
@@ -116,10 +118,15 @@ class TokenEncoder:
         cut = len(self._before)
         return ids[cut:] if ids[:cut] == self._before else None
 
-    def _untrusted_batch(self, texts: Sequence[str], budget: int, lead: str) -> Iterator[TokenIds]:
+    def _untrusted_batch(self, texts: Sequence[str], budget: int, lead: str) -> Iterable[TokenIds]:
         neutral = [lead + self._neutralise(text[: budget * CHARACTERS_PER_TOKEN]) for text in texts]
-        encodings = self._encodings([_BEFORE + text for text in neutral])
-        for text, encoding in zip(neutral, encodings, strict=True):
+        if self._words is None:
+            return self._whole(neutral, budget)
+        return [self._words.ids(text, budget) for text in neutral]  # nothing before a text would change its ids
+
+    def _whole(self, texts: Sequence[str], budget: int) -> Iterator[TokenIds]:
+        encodings = self._encodings([_BEFORE + text for text in texts])
+        for text, encoding in zip(texts, encodings, strict=True):
             behind = self._behind(encoding.ids)
             ids = _array(self._wary.encode(text, add_special_tokens=False).ids if behind is None else behind)
             yield ids[~self._reserved[ids]][:budget]

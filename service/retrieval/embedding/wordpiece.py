@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
+
+from service.word_memory import Numbers, WordMemory
 
 _WORD = re.compile(r"[^\W_]+")
 _CASE_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+")
 _LONGEST_WORD = 64
-_LONGEST_REMEMBERED = 64
-_REMEMBERED = 200_000
-
-Rows = tuple[int, ...]
 
 
 class WordPieces:
@@ -28,20 +26,20 @@ class WordPieces:
         self._vocabulary = {piece: row for row, piece in enumerate(pieces)}
         self._longest_piece = max(map(len, pieces), default=0)
         self._max_characters = max_characters
-        self._rows_of_chunk = _Memory(self._chunk)
-        self._rows_of_word = _Memory(self._word)  # many chunks differ in their punctuation alone
+        self._rows_of_chunk = WordMemory(self._chunk)
+        self._rows_of_word = WordMemory(self._word)  # many chunks differ in their punctuation alone
 
     def rows(self, text: str) -> list[int]:
         """Vocabulary rows of a text's first ``max_characters``, in reading order; empty if nothing is known."""
         chunks = text[: self._max_characters].split()
-        return list(chain.from_iterable(map(self._rows_of_chunk.__getitem__, chunks)))
+        return list(self._rows_of_chunk.of(chunks))
 
-    def _chunk(self, chunk: str) -> Rows:
+    def _chunk(self, chunk: str) -> Numbers:
         """Rows of what stands between two spaces."""
         words = _WORD.findall(chunk if chunk.isascii() else unicodedata.normalize("NFKC", chunk))
-        return tuple(chain.from_iterable(map(self._rows_of_word.__getitem__, words)))
+        return tuple(self._rows_of_word.of(words))
 
-    def _word(self, word: str) -> Rows:
+    def _word(self, word: str) -> Numbers:
         plain = _without_accents(word[:_LONGEST_WORD])
         whole = self._vocabulary.get(plain.lower())
         if whole is not None:
@@ -61,22 +59,6 @@ class WordPieces:
                     break
             else:
                 start += 1
-        return rows
-
-
-class _Memory(dict[str, Rows]):
-    """Remembers what a function gives for short strings; emptied when it has grown beyond bound."""
-
-    def __init__(self, function: Callable[[str], Rows]) -> None:
-        super().__init__()
-        self._function = function
-
-    def __missing__(self, text: str) -> Rows:
-        rows = self._function(text)
-        if len(text) <= _LONGEST_REMEMBERED:
-            if len(self) >= _REMEMBERED:
-                self.clear()
-            self[text] = rows
         return rows
 
 

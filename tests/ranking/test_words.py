@@ -1,0 +1,112 @@
+"""Text read word by word gives the ids that the tokenizer gives for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+
+from service.ranking.profile import find
+from service.ranking.sources import load_tokenizer
+from service.ranking.words import WordReader, reads_by_word
+from tests.ranking.families import byte_level_bpe, sentencepiece_bpe, unigram
+
+RESERVED = ("bees", "##s")
+WORDS = [
+    "bees",
+    "Bees,",
+    "[SEP]",
+    "na\u00efve",
+    "\u0301",
+    "\u6771\u4eac",
+    "x" * 70,
+    "\u212b",
+    "\u0130\u03a3",
+    "\ufb01n",
+    "",
+]
+
+
+@cache
+def shipped() -> Tokenizer:
+    """The small model's tokenizer as it reads untrusted text."""
+    tokenizer = load_tokenizer(find("onepass-mini").tokenizer)
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+@cache
+def reader() -> WordReader:
+    return WordReader(shipped(), mask())
+
+
+@cache
+def mask() -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    found = np.zeros(shipped().get_vocab_size(), dtype=np.bool_)
+    found[[id_ for token, id_ in shipped().get_vocab().items() if token in RESERVED]] = True
+    return found
+
+
+def of_the_whole(text: str) -> list[int]:
+    return [id_ for id_ in shipped().encode(text, add_special_tokens=False).ids if not mask()[id_]]
+
+
+texts = st.lists(st.sampled_from(WORDS) | st.text(st.characters(codec="utf-8"))).map(" ".join)
+
+
+@given(texts)
+def test_word_by_word_a_text_has_the_ids_of_the_whole(text: str) -> None:
+    assert reads_by_word(shipped())
+    assert reader().ids(text, 10_000).tolist() == of_the_whole(text)
+
+
+@given(texts, st.integers(0, 12))
+def test_no_more_ids_than_the_budget(text: str, budget: int) -> None:
+    ids = reader().ids(text, budget)
+    assert ids.tolist() == of_the_whole(text)[:budget]
+    assert ids.dtype == np.uint32
+
+
+def test_reserved_ids_are_no_part_of_the_budget() -> None:
+    text = "bees make honey"
+    assert reader().ids(text, 2).tolist() == of_the_whole(text)[:2] == of_the_whole("make honey")
+
+
+@pytest.mark.parametrize("family", [sentencepiece_bpe, byte_level_bpe, unigram])
+def test_tokenizers_whose_tokens_reach_over_blanks_are_asked_for_whole_texts(family: Callable[[], Tokenizer]) -> None:
+    tokenizer = family()
+    tokenizer.encode_special_tokens = True
+    assert not reads_by_word(tokenizer)
+
+
+def bert() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def test_a_token_of_two_words_that_was_added_asks_for_whole_texts() -> None:
+    tokenizer = bert()
+    assert reads_by_word(tokenizer)
+    tokenizer.add_tokens([AddedToken("a b", special=False)])
+    assert tokenizer.encode("a b").ids == [3]
+    assert not reads_by_word(tokenizer)
+
+
+def test_special_tokens_that_are_looked_for_ask_for_whole_texts() -> None:
+    tokenizer = bert()
+    tokenizer.encode_special_tokens = False
+    assert not reads_by_word(tokenizer)
+
+
+def test_letters_that_change_each_other_ask_for_whole_texts() -> None:
+    tokenizer = bert()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace("a b", "b")])
+    assert not reads_by_word(tokenizer)
