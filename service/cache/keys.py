@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 
-from service.domain import Document, RerankRequest, SearchRequest
+from service.domain import Document, RerankOptions, RerankRequest, SearchRequest
 
 SCHEMA = 4
 """Counts the versions of keys and values: what another version wrote is never read."""
@@ -28,7 +29,7 @@ def search_key(request: SearchRequest, index: str, version: str, ranker: str) ->
         ranker,
         request.query,
         [request.top_k, request.candidates, request.mode, request.feedback],
-        asdict(request.rerank),
+        _chosen(request.rerank),
     )
 
 
@@ -40,9 +41,14 @@ def rerank_key(request: RerankRequest, ranker: str) -> str:
         ranker,
         request.query,
         request.top_n,
-        asdict(request.rerank),
+        _chosen(request.rerank),
         _documents(request.documents),
     )
+
+
+@lru_cache(maxsize=256)  # most requests of a service choose the same
+def _chosen(options: RerankOptions) -> str:
+    return json.dumps(asdict(options))
 
 
 def _documents(documents: Iterable[Document]) -> str:

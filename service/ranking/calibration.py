@@ -23,16 +23,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service.domain import WindowReading
 from service.ranking.profile import Calibration
 from service.ranking.strategies.plan import Order
 
 _TIE_BREAK = 0.001
-
-_Values = NDArray[np.float64]
+_STEEPEST = 500.0  # whose exponential is still a number
 
 
 def relevance(
@@ -42,15 +38,14 @@ def relevance(
 
     ``absolute`` says that scores mean the same in every window, see ``Profile.absolute``.
     """
-    evidence = _evidence(len(order), readings, absolute=absolute)[list(order)]
-    unread = np.isnan(evidence)
-    read = len(order) - int(unread.sum())
-    if read == 0 or unread[:read].any():
+    known = _evidence(readings, absolute=absolute)
+    read = len(known)
+    if not read or any(position not in known for position in order[:read]):
         return rank_only(len(order))
-    likely = 1 / (1 + np.exp(-np.clip(calibration.slope * evidence[:read] + calibration.offset, -500, 500)))
-    values = np.concatenate([_falling(likely), np.empty(len(order) - read)])
-    values[read:] = values[read - 1] * np.linspace(1, 0, len(order) - read + 2)[1:-1]
-    return tuple(strictly(values).tolist())
+    values = _falling([_likely(known[position], calibration) for position in order[:read]])
+    unread = len(order) - read
+    values += [values[-1] * left / (unread + 1) for left in range(unread, 0, -1)]
+    return strictly(values)
 
 
 def rank_only(count: int) -> tuple[float, ...]:
@@ -58,36 +53,39 @@ def rank_only(count: int) -> tuple[float, ...]:
     return tuple(1 / (rank + 1) for rank in range(1, count + 1))
 
 
-def _evidence(count: int, readings: Sequence[WindowReading], *, absolute: bool) -> _Values:
-    """Mean score, or mean advantage over the window's mean, by candidate, shape [count]; NaN for one never read."""
-    total, times = np.zeros(count), np.zeros(count)
+def _evidence(readings: Sequence[WindowReading], *, absolute: bool) -> dict[int, float]:
+    """Mean score, or mean advantage over the window's mean, of each candidate that was read."""
+    total: dict[int, float] = {}
+    times: dict[int, int] = {}
     for reading in readings:
-        window = list(reading.window)
-        middle = 0.0 if absolute else math.fsum(reading.logits) / len(window)
-        total[window] += np.array(reading.logits) - middle
-        times[window] += 1
-    evidence = np.full(count, np.nan)
-    read = times > 0
-    evidence[read] = total[read] / times[read]
-    return evidence
+        middle = 0.0 if absolute else math.fsum(reading.logits) / len(reading.logits)
+        for position, logit in zip(reading.window, reading.logits, strict=True):
+            total[position] = total.get(position, 0.0) + (logit - middle)
+            times[position] = times.get(position, 0) + 1
+    return {position: found / times[position] for position, found in total.items()}
 
 
-def _falling(values: _Values) -> _Values:
+def _likely(evidence: float, calibration: Calibration) -> float:
+    odds = calibration.slope * evidence + calibration.offset
+    return 1 / (1 + math.exp(-max(-_STEEPEST, min(_STEEPEST, odds))))
+
+
+def _falling(values: Sequence[float]) -> list[float]:
     """The non-increasing sequence closest to ``values`` in squares: neighbours that rise are pooled to their mean."""
     pools: list[tuple[float, int]] = []  # mean and size
-    for value in values.tolist():
+    for value in values:
         mean, size = value, 1
         while pools and pools[-1][0] < mean:
             earlier_mean, earlier_size = pools.pop()
             mean = (earlier_mean * earlier_size + mean * size) / (earlier_size + size)
             size += earlier_size
         pools.append((mean, size))
-    means, sizes = zip(*pools, strict=True)
-    falling: _Values = np.repeat(means, sizes)
-    return falling
+    return [mean for mean, size in pools for _ in range(size)]
 
 
-def strictly(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def strictly(values: Sequence[float]) -> tuple[float, ...]:
     """Values in [0, 1] that do not rise, moved by at most 0.001 so that they fall."""
     count = len(values)
-    return (1 - _TIE_BREAK) * values + _TIE_BREAK * np.arange(count, 0, -1) / (count + 1)
+    return tuple(
+        (1 - _TIE_BREAK) * value + _TIE_BREAK * (count - place) / (count + 1) for place, value in enumerate(values)
+    )

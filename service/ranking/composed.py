@@ -303,8 +303,7 @@ class Fusion(_Composed):
             )
             worth[list(ranking.order)] += np.array(counts) / len(rankings)
         order = sorted(range(len(worth)), key=lambda position: -worth[position])
-        scores = strictly(worth[order]).tolist()
-        return replace(rankings[0], order=tuple(order), scores=tuple(scores))
+        return replace(rankings[0], order=tuple(order), scores=strictly(worth[order].tolist()))
 
 
 def _placed(readings: Sequence[WindowReading], order: Sequence[int], rounds: int) -> Iterator[WindowReading]:

@@ -98,16 +98,18 @@ class PromptBuilder:
         """Neutralised ids of the query, at most ``query_tokens`` of them; once is enough for a request."""
         return self._encoder.untrusted([query], self.profile.query_tokens, lead=self._leads[Place.QUERY])[0]
 
-    def prompts(self, query: TokenIds, passages: Sequence[TokenIds]) -> tuple[Prompt, ...]:
-        """What a window is asked with: one prompt, or one for each of its passages where grades are asked for.
+    def prompts(self, query: TokenIds, passages: Sequence[TokenIds], *, owner: str | None = None) -> tuple[Prompt, ...]:
+        """What ``owner`` asks a window with: one prompt, or one for each of its passages where grades are asked for.
 
         Raises:
             ValueError: more passages than ``longest``.
         """
         asked = len(passages) if self.profile.reading is Reading.GRADED else 1
-        return tuple(self.build(query, passages, asked=place) for place in range(asked))
+        return tuple(self.build(query, passages, asked=place, owner=owner) for place in range(asked))
 
-    def build(self, query: TokenIds, passages: Sequence[TokenIds], *, asked: int = 0) -> Prompt:
+    def build(
+        self, query: TokenIds, passages: Sequence[TokenIds], *, asked: int = 0, owner: str | None = None
+    ) -> Prompt:
         """A prompt about a window: passage i is shown under label i. ``asked`` is the one to be graded, if any is.
 
         Passages that together would overrun the context are cut to the largest equal length that fits; with slots each
@@ -127,7 +129,7 @@ class PromptBuilder:
             shown = passage[:cut] if self.profile.slots is None else _read_again(passage, self.profile.passage_tokens)
             parts.extend(_fill(around, shown))
         parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), _read_again(query, after)))
-        return Prompt(np.concatenate(parts), self._asked_for(len(passages)), self._alone(passages))
+        return Prompt(np.concatenate(parts), self._asked_for(len(passages)), self._alone(passages), owner)
 
     def _asked_for(self, shown: int) -> tuple[int, ...]:
         """Ids of the labels shown, or of all that the model may answer with where it answers with no labels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import anyio.to_thread
@@ -283,10 +283,7 @@ class _PromptSource:
             await anyio.to_thread.run_sync(self._tokenise, missing, abandon_on_cancel=True)
         query = self._query_tokens()
         return [
-            tuple(
-                replace(prompt, owner=self._tenant)
-                for prompt in self._builder.prompts(query, [self._passages[position] for position in window])
-            )
+            self._builder.prompts(query, [self._passages[position] for position in window], owner=self._tenant)
             for window in windows
         ]
 

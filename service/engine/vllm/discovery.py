@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ class Needs:
         return self.prompt_tokens + (self.generation.max_tokens if self.generation else GENERATED)
 
 
+@cache
+def _short_digest(root: str) -> str:
+    return hashlib.sha256(root.encode()).hexdigest()[:8]
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """A model as ``/v1/models`` lists it. ``root`` is where its weights came from; ``context`` is in tokens."""
@@ -69,9 +75,7 @@ class Card:
     @property
     def identity(self) -> str:
         """The name, with a short digest of where the weights came from if that says more than the name."""
-        if self.root == self.name:
-            return self.name
-        return f"{self.name}@{hashlib.sha256(self.root.encode()).hexdigest()[:8]}"
+        return self.name if self.root == self.name else f"{self.name}@{_short_digest(self.root)}"
 
 
 @dataclass(frozen=True, slots=True)
