@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx
 import numpy as np
 import pytest
@@ -128,16 +129,15 @@ async def test_values_less_that_of_the_reference_mean_the_same_in_both_modes(nee
 async def test_the_server_is_told_the_span_it_works_for(
     needs: Needs, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[httpx.Headers] = []
+    sent: list[Mapping[str, str]] = []
+    request = aiohttp.ClientSession.request
+
+    def noting(session: aiohttp.ClientSession, method: str, url: str, **given: Any) -> Any:
+        sent.append(given["headers"])
+        return request(session, method, url, **given)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", noting)
     async with gateway(needs, url(mode)) as scorer:
-        transport = scorer._wire._transport
-        answer = transport.handle_async_request
-
-        async def noting(request: httpx.Request) -> httpx.Response:
-            sent.append(request.headers)
-            return await answer(request)
-
-        monkeypatch.setattr(transport, "handle_async_request", noting)
         span = Unsampled()
         with within(span):
             await scorer.score(windows(needs, 2), Deadline.after(60))

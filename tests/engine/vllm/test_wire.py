@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-import httpx
+import aiohttp
 import pytest
 
 from service.deadline import Deadline
@@ -10,28 +10,36 @@ from service.engine.vllm.decode import label_mass
 from service.engine.vllm.reading import Mode
 from service.engine.vllm.replica import ReplicaLost
 from service.engine.vllm.wire import VENDOR_ERRORS, Wire, translated
-from service.errors import EngineError, EngineUnavailable
+from service.errors import EngineError, EngineProtocolError, EngineUnavailable
 from service.observability.events import EngineCalled, Event, LabelsRead
 from tests.engine.vllm.gateways import gateway
 from tests.engine.vllm.stand_in import MODES, StandIn, prompt
 
 pytestmark = pytest.mark.anyio
 
-ERRORS = [kind for kind in vars(httpx).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+ERRORS = [kind for kind in vars(aiohttp).values() if isinstance(kind, type) and issubclass(kind, aiohttp.ClientError)]
 
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_of_the_http_library_has_a_meaning(kind: type[Exception]) -> None:
-    if kind in {httpx.HTTPError, httpx.RequestError}:
-        return  # abstract: only their subclasses are raised
     error = kind.__new__(kind)
     assert isinstance(error, tuple(VENDOR_ERRORS))
-    assert isinstance(translated(error, "http://a"), EngineError)
 
 
-def test_waiting_for_our_own_pool_says_nothing_about_the_replica() -> None:
-    assert not isinstance(translated(httpx.PoolTimeout(""), "http://a"), ReplicaLost)
-    assert isinstance(translated(httpx.ConnectTimeout(""), "http://a"), ReplicaLost)
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (aiohttp.ConnectionTimeoutError("late"), ReplicaLost),
+        (aiohttp.ServerDisconnectedError("gone"), ReplicaLost),
+        (aiohttp.ClientPayloadError("half"), ReplicaLost),
+        (aiohttp.InvalidURL("nowhere"), EngineUnavailable),
+        (aiohttp.ClientError("anything else"), EngineProtocolError),
+    ],
+)
+def test_an_error_of_the_http_library_becomes_one_of_ours(error: Exception, meaning: type[EngineError]) -> None:
+    ours = translated(error, "http://a")
+    assert type(ours) is meaning
+    assert str(ours).startswith("http://a: ")
 
 
 async def test_a_key_is_sent_as_a_bearer_token() -> None:
