@@ -7,12 +7,11 @@ nobody saves up turns, and nobody who asks for much delays one who asks for litt
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import count
-
-import anyio
 
 from service.deadline import Deadline
 
@@ -39,7 +38,7 @@ class Waiter:
     at: float = field(init=False)
     arrival: int = field(init=False, default_factory=lambda: next(_ARRIVALS))
     demand: Demand = field(compare=False)
-    turn: anyio.Event = field(compare=False, default_factory=anyio.Event)
+    turn: asyncio.Event = field(compare=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.at = self.demand.deadline.at

@@ -6,6 +6,8 @@ nobody is there to read the answer, or once the service has to end.
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,20 +67,15 @@ class RequestLifetime:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            call = _Call(receive, send, tasks.cancel_scope)
-            tasks.start_soon(call.watch)
+        with anyio.CancelScope() as work:
+            call = _Call(receive, send, work)
+            watching = asyncio.create_task(call.watch(), name="watching a client")
             self._under_way.begin(call)
             try:
                 await self._app(scope, call.receive, call.send)
-            except Exception as error:  # noqa: BLE001  raised below, outside of the group that would wrap it
-                failure = error
             finally:
                 self._under_way.finish(call)
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+                watching.cancel()
         if call.instead is not None:
             await call.instead(scope, receive, send)
 
@@ -90,8 +87,8 @@ class _Call:
         self._receive = receive
         self._send = send
         self._work = work
-        self._read = anyio.Event()
-        self._gone = anyio.Event()
+        self._read = asyncio.Event()
+        self._gone = asyncio.Event()
         self._answering = False
         self.instead: Response | None = None
 
