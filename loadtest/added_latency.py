@@ -32,7 +32,7 @@ from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from tests.engine.vllm.stand_in import StandIn
 
-PASSAGES, WORDS, WARM_UP = 20, 33, 50
+PASSAGES, WORDS, TURN = 20, 33, 50
 READING = DecodeReading()
 
 
@@ -60,15 +60,17 @@ async def main() -> None:
 
 
 async def _medians(ways: dict[str, Straight], supply: Supply, requests: int) -> dict[str, float]:
-    """Milliseconds of a request by each way, asked turn by turn; the first fifty warm up."""
+    """Milliseconds of a request by each way, asked one after the other in turns; the first turn warms up."""
     taken: dict[str, list[float]] = {way: [] for way in ways}
     async with AsyncExitStack() as open_connections:
         for client in ways.values():
             await open_connections.enter_async_context(client)
-        for asked in supply.take(requests + WARM_UP):
+        for turn in range(1 + -(-requests // TURN)):
+            asked = supply.take(TURN)
             for way, client in ways.items():
-                taken[way].append(await _milliseconds(client, asked))
-    return {way: statistics.median(found[WARM_UP:]) for way, found in taken.items()}
+                found = [await _milliseconds(client, each) for each in asked]
+                taken[way].extend(found if turn else [])
+    return {way: statistics.median(found) for way, found in taken.items()}
 
 
 async def _milliseconds(client: Straight, asked: Asked) -> float:

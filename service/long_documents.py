@@ -63,10 +63,11 @@ class Chunks:
         return replace(reading, window=tuple(self.owners[position] for position in reading.window))
 
 
-def uncut(candidates: Sequence[Candidate]) -> Chunks:
-    """The candidates as they are."""
-    spans = tuple((0, len(candidate.document.text)) for candidate in candidates)
-    return Chunks(tuple(candidates), tuple(range(len(candidates))), spans)
+def uncut(ranking: Ranking, candidates: Sequence[Candidate]) -> Ranking:
+    """The ranking of documents none of which had to be cut: each is its own best part."""
+    texts = (candidates[position].document.text for position in ranking.order)
+    spans = ((RelevantSpan(0, len(text), score),) for text, score in zip(texts, ranking.scores, strict=True))
+    return replace(ranking, spans=tuple(spans))
 
 
 def any_long(candidates: Sequence[Candidate], profile: Profile, most: int) -> bool:

@@ -91,7 +91,7 @@ class Pipeline:
         first_stage = self._first_stage(request.index)
         ranker = composed(request.rerank, self._ranker)
         version = first_stage.version  # the index may be replaced before it is searched
-        key = search_key(request, first_stage.name, version, _identity(ranker, request))
+        key = partial(search_key, request, first_stage.name, version, _identity(ranker, request))
 
         async def make(until: Deadline) -> Made:
             self._reranking.refuse_early(request, ranker, until)
@@ -129,7 +129,7 @@ class Pipeline:
         top_n = count if request.top_n is None else min(request.top_n, count)
         candidates = tuple(Candidate(document, rank, 0.0) for rank, document in enumerate(request.documents, 1))
         ranker = composed(request.rerank, self._ranker)
-        key = rerank_key(request, _identity(ranker, request))
+        key = partial(rerank_key, request, _identity(ranker, request))
 
         async def make(until: Deadline) -> Made:
             ranked = await self._rank(request, ranker, candidates, top_n, until)
@@ -167,16 +167,19 @@ class Pipeline:
         deadline: Deadline,
     ) -> Outcome:
         """The ranking of the candidates, by their best chunks where these are wanted and there is time to cut."""
-        most, chunks = _most_chunks(request, ranker.profile), None
-        if most and any_long(candidates, ranker.profile, most):
-            cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most)
-            with anyio.move_on_after(deadline.remaining):
-                chunks = await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
-        elif most:
-            chunks = uncut(candidates)
-        if not most or chunks is None:
-            return await self._reranking.rank(request, ranker, candidates, top_k, deadline)
-        outcome = await self._reranking.rank(request, ranker, chunks.candidates, top_k * most, deadline)
+        rank, most = partial(self._reranking.rank, request, ranker), _most_chunks(request, ranker.profile)
+        if not most:
+            return await rank(candidates, top_k, deadline)
+        if not any_long(candidates, ranker.profile, most):
+            outcome = await rank(candidates, top_k, deadline)
+            return replace(outcome, ranking=uncut(outcome.ranking, candidates))
+        chunks = None
+        cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most)
+        with anyio.move_on_after(deadline.remaining):
+            chunks = await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
+        if chunks is None:
+            return await rank(candidates, top_k, deadline)
+        outcome = await rank(chunks.candidates, top_k * most, deadline)
         return replace(outcome, ranking=chunks.whole(outcome.ranking))
 
     async def _with_feedback(

@@ -108,7 +108,8 @@ def test_whether_anything_is_cut_is_told_from_lengths() -> None:
         assert not any_long(asked, profile, 1)
         assert any_long(longer, profile, 1)
         assert any_long(asked, profile, 2)
-        assert uncut(asked) == chunks("honey", *asked)
+        ranking = Ranking((1, 0), (0.7, 0.4), "p", "m", "s")
+        assert uncut(ranking, asked) == chunks("honey", *asked).whole(ranking)
 
 
 def test_no_documents_are_no_chunks() -> None:

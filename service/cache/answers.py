@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from service.cache.codec import ForeignValue, decode, encode
@@ -51,14 +52,22 @@ Make = Callable[[Deadline], Coroutine[Any, Any, Made]]
 """Answers the question anew, within a deadline."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
-    """What is asked: ``key`` says it exactly; ``given`` are candidates that came with it and need not be kept."""
+    """What is asked: ``key`` says it exactly, and ``name`` works that out where there is a cache to ask.
 
-    key: str
+    ``given`` are candidates that came with it and need not be kept.
+    """
+
+    name: Callable[[], str]
     policy: CachePolicy
     deadline: Deadline
     given: Sequence[Candidate] | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """The exact key of the answer."""
+        return self.name()
 
     @property
     def patience_s(self) -> float:

@@ -92,12 +92,10 @@ async def _ask(
     """
     deadline.check("the next round of windows")
     limit = None if math.isinf(deadline.at) else deadline.remaining
-    try:
-        with span("round"), anyio.fail_after(limit):
-            asked = await make_prompts(step.windows)
-            prompts = [prompt for window in asked for prompt in window]
-            annotate(prompts=len(prompts), prompt_tokens=sum(len(prompt.token_ids) for prompt in prompts))
-            answers = iter(await scorer.score(prompts, deadline))
-            return asked, [[next(answers) for _ in window] for window in asked]
-    except TimeoutError:
-        raise DeadlineExceeded("the time ran out while windows were read") from None
+    with span("round"), anyio.move_on_after(limit):
+        asked = await make_prompts(step.windows)
+        prompts = [prompt for window in asked for prompt in window]
+        annotate(prompts=len(prompts), prompt_tokens=sum(len(prompt.token_ids) for prompt in prompts))
+        answers = iter(await scorer.score(prompts, deadline))
+        return asked, [[next(answers) for _ in window] for window in asked]
+    raise DeadlineExceeded("the time ran out while windows were read")

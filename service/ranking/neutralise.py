@@ -51,7 +51,7 @@ class Neutraliser:
 
     def __call__(self, text: str) -> str:
         """``text`` by the rules above; neutral text stays as it is."""
-        plain = _CONTROL.sub(" ", _LONE_SURROGATE.sub("\ufffd", text))
+        plain = _CONTROL.sub(" ", text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text))
         while True:  # ends after two rounds but for text built to bring a token together by taking another away
             tidy = " ".join(plain.split())
             plain = self._bare.sub(" ", _BRACKETED.sub(self._harmless, tidy))

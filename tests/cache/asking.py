@@ -105,4 +105,4 @@ def cache(store: Store | None, seen: Seen | None = None, *, fresh_s: float = 60,
 
 
 def question(policy: CachePolicy = CachePolicy.USE, *, seconds: float = 30, key: str = KEY) -> Question:
-    return Question(key, policy, Deadline.after(seconds))
+    return Question(lambda: key, policy, Deadline.after(seconds))

@@ -91,7 +91,7 @@ async def call(gateway: AnswerCache, caller: Caller) -> None:
 
     with anyio.move_on_after(None if caller.goes is None else caller.goes * TICK_S):
         try:
-            made = await gateway.answer(Question(key, caller.policy, Deadline.after(caller.deadline_s)), make)
+            made = await gateway.answer(Question(lambda: key, caller.policy, Deadline.after(caller.deadline_s)), make)
         except EngineUnavailable:
             return
         except NotCached:
