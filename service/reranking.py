@@ -161,7 +161,8 @@ class _Work:
             passage_tokens=self.request.rerank.passage_tokens,
             first_stage_weight=_first_stage_weight(self.request),
         )
-        outcome = replace(outcome, ranking=replace(outcome.ranking, why=rung.why))
+        if rung.why is not None:
+            outcome = replace(outcome, ranking=replace(outcome.ranking, why=rung.why))
         if rung.step is None:
             return outcome
         error = outcome.error or DeadlineExceeded("the time left did not suffice for the plan asked for")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Protocol
 
 import anyio.to_thread
@@ -116,6 +117,7 @@ class Ranker:
         self._most_prompts = most_prompts
         usable = (*builder.profile.strategies, AUTO)
         self.strategy = strategy if strategy in usable else builder.profile.strategy
+        self._options = lru_cache(maxsize=1024)(self._checked)  # most requests ask for the same
 
     @property
     def profile(self) -> Profile:
@@ -205,7 +207,7 @@ class Ranker:
         passage_tokens = self.profile.passage_tokens / (2 if self.profile.slots is None else 1)
         return plan_cost(self.builder, query, strategy, options, count=count, passage_tokens=passage_tokens)
 
-    def _options(self, strategy: str, top_k: int, parameters: Parameters) -> PlanOptions:
+    def _checked(self, strategy: str, top_k: int, parameters: Parameters) -> PlanOptions:
         self._check_strategy(strategy)
         given = parameters.chosen
         _check_taken(strategy, given.keys(), takes(strategy, parameters.over))
