@@ -75,3 +75,9 @@ def test_nothing_guarded_is_left_and_neutral_text_stays(text: str) -> None:
 
 def test_nothing_to_guard() -> None:
     assert Neutraliser([])("[A]  b") == "[A] b"
+
+
+@given(text=nasty.map("".join) | st.text(st.characters()) | st.text(st.characters(codec="ascii")))
+def test_text_that_is_seen_to_be_neutral_is_what_the_rules_make_of_it(text: str) -> None:
+    with_a_bracket = MINI(f"{text} <")
+    assert MINI(text) == with_a_bracket.removesuffix("<").rstrip()
