@@ -21,6 +21,8 @@ from service.word_memory import Numbers, WordMemory
 
 _PART = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]")
 """A word or a mark of printable ASCII, where no other rule is needed to tell the two apart."""
+_REMEMBERED = 65_536
+"""So many words, and parts of words, take at most about 30 MB."""
 
 
 def reads_by_word(tokenizer: Tokenizer) -> bool:
@@ -44,8 +46,9 @@ class WordReader:
     def __init__(self, tokenizer: Tokenizer, reserved: NDArray[np.bool_]) -> None:
         self._tokenizer = tokenizer
         self._reserved = frozenset(np.flatnonzero(reserved).tolist())
-        self._words = WordMemory(self._read)
-        self._parts = WordMemory(self._tokenised)  # what stands between two blanks often differs in its marks alone
+        self._words = WordMemory(self._read, _REMEMBERED)
+        # what stands between two blanks often differs from others in its marks alone
+        self._parts = WordMemory(self._tokenised, _REMEMBERED)
 
     def ids(self, text: str, most: int) -> TokenIds:
         """The first ``most`` ids of ``text``, shape [tokens]; words behind them are not looked at."""
@@ -54,7 +57,8 @@ class WordReader:
     def _read(self, word: str) -> Numbers:
         """The ids of what stands between two blanks."""
         if word.isascii() and word.isprintable():
-            return tuple(self._parts.of(_PART.findall(word)))
+            parts = _PART.findall(word)
+            return self._parts[word] if parts == [word] else tuple(self._parts.of(parts))
         return self._tokenised(word)
 
     def _tokenised(self, word: str) -> Numbers:
