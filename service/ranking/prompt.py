@@ -84,6 +84,11 @@ class PromptBuilder:
             return self.profile.asked_for
         return tuple(map(self._encoder.spelling, self.label_ids))
 
+    @property
+    def quick_characters(self) -> int:
+        """So many are tokenised in about a millisecond, in which a thread would hardly have woken up and answered."""
+        return self._encoder.quick_characters
+
     def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
         """Neutralised ids of each document's title and text, at most ``passage_tokens`` of them."""
         return [PassageTokens(self.encoding, ids) for ids in self._encode(documents, self.profile.passage_tokens)]

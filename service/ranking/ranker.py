@@ -41,9 +41,6 @@ REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
 )
 """Why a ranking is degraded, by the error that stopped it; the first that fits."""
 
-_SHORT = 8192
-"""Characters that are tokenised in about a millisecond, which is no longer than a thread takes to wake up and back."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -279,7 +276,7 @@ class _PromptSource:
     async def prompts(self, windows: Sequence[Window]) -> list[tuple[Prompt, ...]]:
         """The prompts of ``windows``; passages not tokenised yet are tokenised together, off the event loop if long."""
         missing = sorted({position for window in windows for position in window} - self._passages.keys())
-        if self._characters(missing) <= _SHORT:
+        if self._characters(missing) <= self._builder.quick_characters:
             self._tokenise(missing)
         else:
             await anyio.to_thread.run_sync(self._tokenise, missing, abandon_on_cancel=True)

@@ -27,6 +27,7 @@ CHARACTERS_PER_TOKEN = 32
 
 _BATCH = 256  # texts tokenised at once: the tokenizer keeps offsets and strings of each until the batch is done
 _FEW = 32
+_QUICK, _QUICK_BY_WORD = 4_096, 12_288
 _BEFORE = "\n"
 
 
@@ -95,6 +96,11 @@ class TokenEncoder:
     def spelling(self, token: int) -> str:
         """A token as the vocabulary spells it."""
         return str(self._trusting.id_to_token(token))
+
+    @property
+    def quick_characters(self) -> int:
+        """Characters of untrusted text that take about a millisecond (``loadtest/tokenising.py``)."""
+        return _QUICK if self._words is None else _QUICK_BY_WORD
 
     @property
     def opening(self) -> tuple[int, ...]:

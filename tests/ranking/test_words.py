@@ -84,19 +84,40 @@ def test_tokenizers_whose_tokens_reach_over_blanks_are_asked_for_whole_texts(fam
     assert not reads_by_word(tokenizer)
 
 
-def bert() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
+def bert(normalizer: normalizers.Normalizer | None = None) -> Tokenizer:
+    pieces = ["[UNK]", "a", "b", "A", "##b", "##B", "é", "-"]
+    tokenizer = Tokenizer(models.WordPiece({piece: id_ for id_, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        None,
+        normalizers.Lowercase(),
+        normalizers.BertNormalizer(),
+        normalizers.BertNormalizer(lowercase=False),
+        normalizers.BertNormalizer(lowercase=False, strip_accents=True),
+        normalizers.BertNormalizer(strip_accents=False),
+    ],
+)
+@given(text=st.text("aAbBé\u0301- \x07"))
+def test_letters_are_read_as_the_normalizer_has_them(normalizer: normalizers.Normalizer | None, text: str) -> None:
+    tokenizer = bert(normalizer)
+    assert reads_by_word(tokenizer)
+    words = WordReader(tokenizer, np.zeros(tokenizer.get_vocab_size(), dtype=np.bool_))
+    assert words.ids(text, 1_000).tolist() == tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def test_a_token_of_two_words_that_was_added_asks_for_whole_texts() -> None:
     tokenizer = bert()
     assert reads_by_word(tokenizer)
     tokenizer.add_tokens([AddedToken("a b", special=False)])
-    assert tokenizer.encode("a b").ids == [3]
+    assert tokenizer.encode("a b").ids == [tokenizer.token_to_id("a b")]
     assert not reads_by_word(tokenizer)
 
 

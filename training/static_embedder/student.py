@@ -47,4 +47,4 @@ class Student(torch.nn.Module):
 def piece_rows(pieces: Sequence[str], texts: Sequence[str]) -> list[NDArray[np.int64]]:
     """The rows of each text; a text of unknown words gets row 0, since an empty bag has no direction."""
     cutter = WordPieces(pieces, MAX_CHARACTERS)
-    return [np.array(cutter.rows(text) or [0], dtype=np.int64) for text in texts]
+    return [np.array(cutter.rows(text).tolist() or [0], dtype=np.int64) for text in texts]

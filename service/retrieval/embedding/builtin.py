@@ -91,7 +91,7 @@ class StaticEmbedder:
     def _pool(self, texts: Sequence[str], scales: NDArray[np.float32]) -> Vectors:
         pooled = np.empty((len(texts), self.dimension), dtype=np.float32)
         for position, text in enumerate(texts):
-            rows = np.array(self._pieces.rows(text), dtype=np.intp)
+            rows = self._pieces.rows(text)
             # take is twice as fast as indexing for so few rows; no rows add up to a zero vector.
             pooled[position] = scales.take(rows) @ self._vectors.take(rows, axis=0)
         lengths = np.linalg.norm(pooled, axis=1, keepdims=True)

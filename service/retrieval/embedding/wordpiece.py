@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import chain
 
-from service.word_memory import Numbers, WordMemory
+from service.word_memory import Numbers, Packed, WordMemory, packed, unpacked
 
 _WORD = re.compile(r"[^\W_]+")
 _CASE_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+")
@@ -29,23 +29,23 @@ class WordPieces:
         self._rows_of_chunk = WordMemory(self._chunk)
         self._rows_of_word = WordMemory(self._word)  # many chunks differ in their punctuation alone
 
-    def rows(self, text: str) -> list[int]:
-        """Vocabulary rows of a text's first ``max_characters``, in reading order; empty if nothing is known."""
+    def rows(self, text: str) -> Numbers:
+        """Vocabulary rows of a text's first ``max_characters``, shape [pieces], in reading order; maybe none."""
         chunks = text[: self._max_characters].split()
-        return list(self._rows_of_chunk.of(chunks))
+        return unpacked(self._rows_of_chunk.of(chunks))
 
-    def _chunk(self, chunk: str) -> Numbers:
+    def _chunk(self, chunk: str) -> Packed:
         """Rows of what stands between two spaces."""
         words = _WORD.findall(chunk if chunk.isascii() else unicodedata.normalize("NFKC", chunk))
-        return tuple(self._rows_of_word.of(words))
+        return self._rows_of_word.of(words)
 
-    def _word(self, word: str) -> Numbers:
+    def _word(self, word: str) -> Packed:
         plain = _without_accents(word[:_LONGEST_WORD])
         whole = self._vocabulary.get(plain.lower())
         if whole is not None:
-            return (whole,)
+            return packed([whole])
         parts = _CASE_PARTS.findall(plain) if plain.isascii() else [plain]
-        return tuple(chain.from_iterable(self._longest_pieces(part.lower()) for part in parts))
+        return packed(chain.from_iterable(self._longest_pieces(part.lower()) for part in parts))
 
     def _longest_pieces(self, word: str) -> list[int]:
         rows: list[int] = []
