@@ -3,8 +3,8 @@
     python -m loadtest.added_latency
 
 A server that speaks vLLM and answers at once is asked turn by turn: straight; through ``bare_proxy.py``, which passes
-one prepared prompt on and does nothing else; and through the gateway, which reads twenty passages of a hundred tokens,
-tokenises them, builds the prompt and makes an answer of the logits. All on loopback.
+one prepared prompt on and does nothing else; and through the gateway, which reads twenty documents of the demo corpus,
+tokenises a hundred tokens of each, builds the prompt and makes an answer of the logits. All on loopback.
 """
 
 from __future__ import annotations
@@ -26,22 +26,26 @@ from loadtest.serving import ready, service
 from loadtest.vllm_servers import free_port
 from loadtest.vllm_throughput import Straight
 from service.engine.vllm.decode import DecodeReading
+from service.engine.vllm.discovery import GENERATED
 from service.engine.vllm.reading import Manners, Mode
 from service.ranking import profile as profiles
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from tests.engine.vllm.stand_in import StandIn
 
-PASSAGES, WORDS, TURN = 20, 33, 50
+PASSAGES, TOKENS, WORDS, TURN = 20, 100, 52, 50
 READING = DecodeReading()
 
 
 async def main() -> None:
     """Print the median of each way, and what each adds to the straight one."""
     options = _options()
-    profile = profiles.find("onepass-mini").model_copy(update={"name": "twenty", "window": PASSAGES})
+    mini = profiles.find("onepass-mini")
+    context = mini.context_tokens + PASSAGES * (TOKENS - mini.passage_tokens)
+    shape = {"name": "twenty", "window": PASSAGES, "passage_tokens": TOKENS, "context_tokens": context}
+    profile = mini.model_copy(update=shape)
     supply = Supply(PromptBuilder(profile), WORDS)
-    engine, others = StandIn(Mode.DECODE, model=profile.model), ExitStack()
+    engine, others = StandIn(Mode.DECODE, model=profile.model, context=context + GENERATED), ExitStack()
     await engine.start()
     try:
         gateway = await asyncio.to_thread(others.enter_context, _gateway(engine.url, profile))

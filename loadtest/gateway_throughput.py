@@ -2,9 +2,9 @@
 
     python -m loadtest.gateway_throughput --server http://127.0.0.1:8101
 
-Starts a gateway of its own on loopback over that server. Each window is a query and 20 documents of random words, never
-the same twice; its prompt, which the gateway makes of it, is made beforehand for the straight side. Both sides use the
-same bare client (``vllm_throughput.Straight``), turn by turn.
+Starts a gateway of its own on loopback over that server. Each window is a query and 20 documents, stretches of the demo
+corpus from anywhere in it; its prompt, which the gateway makes of it, is made beforehand for the straight side. Both
+sides use the same bare client (``vllm_throughput.Straight``), turn by turn.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from loadtest.serving import service
 from loadtest.vllm_throughput import Straight, rate
+from service.corpus.stdlib_docs import StdlibDocs
 from service.domain import Document
 from service.engine.scorer import Prompt
 from service.engine.vllm.decode import DecodeReading
@@ -28,8 +28,6 @@ from service.engine.vllm.head import HeadReading
 from service.engine.vllm.reading import Manners, Reading
 from service.ranking import profile as profiles
 from service.ranking.prompt import PromptBuilder
-
-_SYLLABLES = ("ra", "to", "mi", "len", "sor", "ke", "va", "nu", "pel", "dis", "gra", "hom")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +39,15 @@ class Asked:
 
 
 class Supply:
-    """Windows without end."""
+    """Windows without end, of documents of ``words`` words."""
 
     def __init__(self, builder: PromptBuilder, words: int) -> None:
         self._builder, self._words = builder, words
-        self._random = np.random.default_rng()
+        self._corpus = [word for document in StdlibDocs().documents() for word in document.text.split()]
+        self._dice = random.Random()
 
     def take(self, count: int) -> list[Asked]:
-        """So many that were never taken before."""
+        """So many, of which hardly two will ever be alike."""
         return [self._one() for _ in range(count)]
 
     def _one(self) -> Asked:
@@ -59,8 +58,8 @@ class Supply:
         return Asked({"query": query, "documents": texts, "rerank": rerank, "timeout_ms": 60_000}, prompt)
 
     def _text(self, words: int) -> str:
-        chosen = self._random.choice(_SYLLABLES, (words, 2))
-        return " ".join(first + second for first, second in chosen)
+        start = self._dice.randrange(len(self._corpus) - words)
+        return " ".join(self._corpus[start : start + words])
 
 
 async def main() -> None:
@@ -95,7 +94,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--server", required=True, help="URL of a vLLM server")
     parser.add_argument("--head", action="store_true", help="it serves the identifier head")
     parser.add_argument("--profile", default="onepass-mini")
-    parser.add_argument("--words", type=int, default=33, help="words of a document, three tokens each")
+    parser.add_argument("--words", type=int, default=40, help="words of a document, about two tokens each")
     parser.add_argument("--concurrency", type=int, default=16, help="windows under way at saturation")
     parser.add_argument("--windows", type=int, default=64, help="windows in a round")
     parser.add_argument("--rounds", type=int, default=5)
