@@ -104,7 +104,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--decode", required=True, help="URL of a server of that mode")
     parser.add_argument("--head", required=True)
     parser.add_argument("--profile", default="onepass-mini")
-    parser.add_argument("--tokens", type=int, default=1731, help="tokens of a window; 20 passages of 80 by default")
+    parser.add_argument(
+        "--tokens", type=int, default=1666, help="tokens of a window; those of 20 passages of 78 by default"
+    )
     parser.add_argument("--concurrency", type=int, default=16, help="windows under way at saturation")
     parser.add_argument("--windows", type=int, default=64, help="windows in a round")
     parser.add_argument("--rounds", type=int, default=5)

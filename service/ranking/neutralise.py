@@ -24,8 +24,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _OPENING = re.escape("[\uff3b\ufe47<\uff1c\ufe64{\uff5b\ufe5b")  # each with the forms that are compatible with it
 _CLOSING = re.escape("]\uff3d\ufe48>\uff1e\ufe65}\uff5d\ufe5c")
 _BRACKETED = re.compile(f"[{_OPENING}]([^{_OPENING}{_CLOSING}]+)[{_CLOSING}]")
-_NEUTRAL = re.compile(r"[^\x00-\x1f<\[{\x7f-\U0010ffff]*")
-"""Printable ASCII without an opening bracket, as most text is: seen in less than half the time that the rules take."""
+_NEUTRAL = re.compile(r"[^\x00-\x08\x0e-\x1f<\[{\x7f-\U0010ffff]*")
+"""ASCII without control characters and opening brackets, as most text is: seen in a fraction of what the rules take."""
 _BARE = re.compile(r"\w+")
 _INVISIBLE = (  # Default_Ignorable_Code_Point in the Unicode character database
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
@@ -54,15 +54,18 @@ class Neutraliser:
 
     def __call__(self, text: str) -> str:
         """``text`` by the rules above; neutral text stays as it is."""
-        tidy = " ".join(text.split())
-        if self._only_bracketed and _NEUTRAL.fullmatch(tidy):
-            return tidy
+        return " ".join(self.words(text))
+
+    def words(self, text: str) -> list[str]:
+        """What stands between blanks in ``text`` by the rules above."""
+        if self._only_bracketed and _NEUTRAL.fullmatch(text):
+            return text.split()
         plain = _CONTROL.sub(" ", text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text))
         while True:  # ends after two rounds but for text built to bring a token together by taking another away
             tidy = " ".join(plain.split())
             plain = self._bare.sub(" ", _BRACKETED.sub(self._harmless, tidy))
             if plain == tidy:
-                return plain
+                return plain.split()
 
     def _harmless(self, match: re.Match[str]) -> str:
         return f"({match[1]})" if _folded(match[0]) in self._bracketed else match[0]

@@ -125,10 +125,11 @@ class TokenEncoder:
         return ids[cut:] if ids[:cut] == self._before else None
 
     def _untrusted_batch(self, texts: Sequence[str], budget: int, lead: str) -> Iterable[TokenIds]:
-        neutral = [lead + self._neutralise(text[: budget * CHARACTERS_PER_TOKEN]) for text in texts]
+        seen = [text[: budget * CHARACTERS_PER_TOKEN] for text in texts]
         if self._words is None:
-            return self._whole(neutral, budget)
-        return [self._words.ids(text, budget) for text in neutral]  # nothing before a text would change its ids
+            return self._whole([lead + self._neutralise(text) for text in seen], budget)
+        # nothing before a text would change its ids, nor would a blank that leads it
+        return [self._words.ids(self._neutralise.words(text), budget) for text in seen]
 
     def _whole(self, texts: Sequence[str], budget: int) -> Iterator[TokenIds]:
         encodings = self._encodings([_BEFORE + text for text in texts])

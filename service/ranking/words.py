@@ -8,7 +8,7 @@ those of its words and marks, one after the other. Most words of a passage have 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,12 @@ class WordReader:
         # what stands between two blanks often differs from others in its marks alone
         self._parts = WordMemory(self._cut, _REMEMBERED)
 
-    def ids(self, text: str, most: int) -> TokenIds:
-        """The first ``most`` ids of ``text``, shape [tokens]; words far behind them are not looked at."""
-        words, found = text.split(" "), b""
-        step = max(1, most)
+    def ids(self, words: Sequence[str], most: int) -> TokenIds:
+        """The first ``most`` ids of a text, shape [tokens], by what stands between its blanks.
+
+        Words far behind them are not looked at.
+        """
+        found, step = b"", max(1, most)
         for start in range(0, len(words), step):  # once, but for words that are reserved or hold nothing to read
             found += self._words.of(words[start : start + step])
             if len(found) >= most * BYTES:
