@@ -96,11 +96,12 @@ async def main() -> None:
         print(f"{name:<28} nDCG@10 {ndcg:.4f}   ({time.monotonic() - began:.0f} s)", flush=True)
         return ndcg
 
+    engines = await _engines(options, profile, builder)  # before the reference takes its time: one may be missing
     reference = Recorded(ReferenceScorer(profile.directory))
     expected = await measure("float32 reference", reference)
     tokens = [len(prompt.token_ids) for prompt in reference.prompts]
     print(f"{len(tokens)} windows of {min(tokens)} to {max(tokens)} tokens, mean {np.mean(tokens):.0f}", flush=True)
-    for name, scorer in await _engines(options, profile, builder):
+    for name, scorer in engines:
         engine = Recorded(scorer)
         answers = await engine.score(reference.prompts, Deadline.never())
         print(f"{name:<28} {_compared(reference.answers, answers)}", flush=True)
