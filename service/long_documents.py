@@ -113,8 +113,9 @@ class _Worth:
 
     def __init__(self, query: str, texts: Sequence[str]) -> None:
         words = set(_words(query))
-        held = Counter(word for text in texts for word in words.intersection(_words(text)))
-        self._worth = {word: math.log1p(len(texts) / count) for word, count in held.items()}
+        self._held = {text: words.intersection(_words(text)) for text in texts}
+        counts = Counter(word for text in texts for word in self._held[text])
+        self._worth = {word: math.log1p(len(texts) / count) for word, count in counts.items()}
 
     def nearest(self, chunks: Sequence[_Chunk], most: int) -> Sequence[_Chunk]:
         """The ``most`` chunks that are worth most, the first of equals; see ``_LONG``."""
@@ -123,7 +124,7 @@ class _Worth:
         return sorted(chunks, key=lambda chunk: -self._of(chunk.text))[:most]
 
     def _of(self, text: str) -> float:
-        return math.fsum(self._worth.get(word, 0.0) for word in set(_words(text)))
+        return math.fsum(self._worth[word] for word in self._held[text])
 
 
 @dataclass(frozen=True, slots=True)
