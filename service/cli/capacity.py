@@ -43,7 +43,7 @@ def capacity(
         float | None, typer.Option(min=0, help="Seconds answers are kept.", show_default="the settings'")
     ] = None,
     model_rate: Annotated[float, typer.Option(min=1, help="Prompt tokens a second of one model server.")] = 8_000,
-    gateway_rate: Annotated[float, typer.Option(min=1, help="Searches a second of one gateway process.")] = 100,
+    gateway_rate: Annotated[float, typer.Option(min=1, help="Searches a second of one gateway process.")] = 80,
     utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Share of those rates to plan with.")] = 0.6,
     profile: Profile = None,
     strategy: Strategy = None,
