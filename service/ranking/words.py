@@ -56,7 +56,7 @@ class WordReader:
     def ids(self, words: Sequence[str], most: int) -> TokenIds:
         """The first ``most`` ids of a text, shape [tokens], by what stands between its blanks.
 
-        Words far behind them are not looked at.
+        Words behind the first ``most`` are looked at only where those before them give too few.
         """
         found, step = b"", max(1, most)
         for start in range(0, len(words), step):  # once, but for words that are reserved or hold nothing to read

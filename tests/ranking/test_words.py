@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from service.ranking.profile import find
 from service.ranking.sources import load_tokenizer
 from service.ranking.words import WordReader, reads_by_word
+from service.word_memory import Packed
 from tests.ranking.families import byte_level_bpe, sentencepiece_bpe, unigram
 
 RESERVED = ("bees", "##s")
@@ -75,6 +76,18 @@ def test_no_more_ids_than_the_budget(text: str, budget: int) -> None:
 def test_reserved_ids_are_no_part_of_the_budget() -> None:
     text = "bees make honey"
     assert reader().ids(text.split(" "), 2).tolist() == of_the_whole(text)[:2] == of_the_whole("make honey")
+
+
+def test_words_far_behind_the_budget_are_not_looked_at() -> None:
+    looked_at: list[str] = []
+
+    class Watched(WordReader):
+        def _read(self, word: str) -> Packed:
+            looked_at.append(word)
+            return super()._read(word)
+
+    assert Watched(shipped(), mask()).ids(["honey", "bee", "hive", "wax"], 2).tolist() == of_the_whole("honey bee")[:2]
+    assert looked_at == ["honey", "bee"]
 
 
 @pytest.mark.parametrize("family", [sentencepiece_bpe, byte_level_bpe, unigram])
