@@ -47,7 +47,7 @@ clean:  ## Remove the environment and the demo index
 	rm -rf $(VENV) data/indexes/python-docs
 
 $(DEMO): $(VENV)/service.stamp service/models/static-embedder/vectors.npy service/models/onepass-mini/tokenizer.json \
-		service/ranking/neutralise.py
+		service/tokenization/sanitize.py
 	$(BIN)/onepass index build stdlib --name python-docs
 
 $(VENV)/service.stamp: requirements/service.lock pyproject.toml

@@ -7,8 +7,8 @@ mean and the largest gain in ranks, and the share of passages that enter the top
 when passages are
 
 - ``trusted``: tokenised as a template is, special tokens and all;
-- ``neutralised``: tokenised as the service does it;
-- ``shuffled``: neutralised, and each window is read in several orders whose logits are averaged.
+- ``sanitized``: tokenised as the service does it;
+- ``shuffled``: sanitized, and each window is read in several orders whose logits are averaged.
 
 The lists are those of the demo index (``make run`` builds it) for its questions, or those of a folder in the BEIR
 layout with ``candidates.jsonl``. Profile and engine are those of the settings.
@@ -39,10 +39,10 @@ from service.engine.scorer import LabelLogits, Prompt
 from service.house import build_pipeline
 from service.pipeline import Pipeline
 from service.ranking.ranker import Ranker
-from service.ranking.sources import load_tokenizer
 from service.ranking.strategies.plan import Order, PlanOptions
 from service.ranking.strategies.registry import find
 from service.settings import load
+from service.tokenization.sources import load_tokenizer
 
 RANKED = 20
 TOP = 10
@@ -171,7 +171,7 @@ def sample(queries: dict[str, str], count: int) -> dict[str, str]:
 
 
 Outcome = tuple[Attack, tuple[Ranks, Ranks, Ranks]]
-"""An attack on one case: trusted, neutralised, shuffled."""
+"""An attack on one case: trusted, sanitized, shuffled."""
 
 
 async def measure(ranker: Ranker, asked: Sequence[Case], orders: int, family: str | None = None) -> None:
@@ -179,7 +179,7 @@ async def measure(ranker: Ranker, asked: Sequence[Case], orders: int, family: st
     chosen = [attack for attack in attacks() if family in {None, attack.family}]
     once, shuffled = Measure(ranker), Measure(ranker, orders=orders)
     everything: list[Outcome] = []
-    print("| attack | trusted | neutralised | shuffled |\n|---|---|---|---|")
+    print("| attack | trusted | sanitized | shuffled |\n|---|---|---|---|")
     for name, members in groupby(chosen, attrgetter("name" if family else "family")):
         outcomes: list[Outcome] = []
         for attack, case in product(members, asked):

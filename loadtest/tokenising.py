@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 from service.corpus.stdlib_docs import StdlibDocs
 from service.ranking import profile as profiles
-from service.ranking.sources import load_tokenizer
-from service.ranking.tokens import CHARACTERS_PER_TOKEN, TokenEncoder
 from service.retrieval.embedding.embedder import passage_text
+from service.tokenization.encoder import CHARACTERS_PER_TOKEN, TokenEncoder
+from service.tokenization.sources import load_tokenizer
 
 TOGETHER = 20
 
@@ -41,7 +41,7 @@ def main() -> None:
     quarter = len(lists) // 4
     print(f"{len(texts)} passages, milliseconds of the processor for {TOGETHER}, median:")
     print(f"the tokenizer alone {statistics.median(whole):.2f}")
-    print(f"neutralised and cut, the first quarter {statistics.median(by_word[:quarter]):.2f}", end=", ")
+    print(f"sanitized and cut, the first quarter {statistics.median(by_word[:quarter]):.2f}", end=", ")
     print(f"the last quarter {statistics.median(by_word[-quarter:]):.2f}")
     characters = sum(map(len, texts))
     print(f"characters in a millisecond: {characters / sum(whole):.0f}, word by word {characters / sum(by_word):.0f}")

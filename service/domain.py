@@ -21,6 +21,7 @@ class RetrievalMode(StrEnum):
     """How the first stage finds candidates."""
 
     DENSE = "dense"
+    SPARSE = "sparse"
     LEXICAL = "lexical"
     HYBRID = "hybrid"
 
@@ -109,7 +110,7 @@ class Document:
 class PassageTokens:
     """A passage's token ids together with the encoding that made them.
 
-    ``encoding`` is the fingerprint of tokenizer and neutralising rules; ids of another encoding are not used.
+    ``encoding`` is the fingerprint of tokenizer and sanitizing rules; ids of another encoding are not used.
     """
 
     encoding: str
@@ -125,11 +126,25 @@ class Fused:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """How well a passage matches the query, by vectors computed when its index was built.
+
+    ``dense`` is the cosine of the query's vector and the passage's nearest piece, ``sparse`` the inner product of their
+    learned sparse vectors. ``encoders`` names the pair of encoders: evidence of another pair is not used.
+    """
+
+    encoders: str
+    dense: float
+    sparse: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A document as the first stage proposed it: ``rank`` from 1, ``score`` on the first stage's own scale.
 
     ``fused`` is what stands behind that where the first stage is several rankings. One ``from_feedback`` was found by a
-    request's second search alone, which its rank and score are of.
+    request's second search alone, which its rank and score are of. ``evidence`` is there where the index holds vectors
+    of the passage.
     """
 
     document: Document
@@ -138,6 +153,7 @@ class Candidate:
     tokens: PassageTokens | None = None
     from_feedback: bool = False
     fused: Fused | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

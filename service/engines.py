@@ -20,8 +20,8 @@ from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.ranking.readings import Reading
-from service.ranking.sources import fetched
 from service.settings import EngineKind, Settings
+from service.tokenization.sources import fetched
 
 _USUAL_MODE = {
     Reading.LISTWISE: Mode.DECODE,

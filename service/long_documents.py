@@ -16,7 +16,7 @@ from functools import lru_cache
 from service.corpus.chunking import Chunking, Span
 from service.domain import Candidate, Ranking, RelevantSpan, WindowReading
 from service.ranking.profile import Profile
-from service.ranking.sources import load_tokenizer
+from service.tokenization.sources import load_tokenizer
 
 _WORD = re.compile(r"\w+")
 _LONG = 3

@@ -13,12 +13,12 @@ from service.domain import Document
 from service.engines import find_profile, passage_encoder
 from service.errors import ConfigurationError
 from service.house import build_embedder, milvus_options
-from service.ranking.sources import load_tokenizer
 from service.retrieval.builder import Progress, Recipe, build_index
 from service.retrieval.index_writer import IndexWriter, index_writer
 from service.retrieval.manifest import Manifest
 from service.retrieval.milvus import require_client
 from service.settings import Settings
+from service.tokenization.sources import load_tokenizer
 
 
 async def build(

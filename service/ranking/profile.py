@@ -16,10 +16,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from service.engine.scorer import LabelLogits
 from service.errors import NotFound, ProfileError
 from service.ranking.readings import Reading
-from service.ranking.sources import FILE_NAME, Hub, TokenizerSource
 from service.ranking.strategies.comparing import SMALLEST_WINDOW
 from service.ranking.strategies.registry import STRATEGIES
 from service.ranking.template import Place, Template, without_places
+from service.tokenization.sources import FILE_NAME, Hub, TokenizerSource
 
 POINTWISE_LABELS = 2
 

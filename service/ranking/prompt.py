@@ -21,7 +21,7 @@ from service.errors import ProfileError
 from service.ranking.profile import Example, Profile
 from service.ranking.readings import Reading
 from service.ranking.template import Place, filled, lead, pieces
-from service.ranking.tokens import TokenEncoder
+from service.tokenization.encoder import TokenEncoder
 
 _Segments = tuple[TokenIds | None, ...]
 """Ids of trusted text; ``None`` where the query, or the passage, goes."""
@@ -34,7 +34,7 @@ _WORTH_READING = 32
 class PromptBuilder:
     """Builds the prompts of one profile, and tokenises passages for it (a ``PassageEncoder``).
 
-    ``encoding`` names the tokenizer, the neutralising rules and the passage budget; ``fingerprint`` names everything
+    ``encoding`` names the tokenizer, the sanitizing rules and the passage budget; ``fingerprint`` names everything
     about the profile that can change an answer, but for the model's weights. ``label_ids`` are the token ids of the
     labels, or grades, in the profile's order, then of the reference if there is one, shape [labels]; mere numbers where
     a model does not answer with tokens.
@@ -90,7 +90,7 @@ class PromptBuilder:
         return self._encoder.quick_characters
 
     def encode(self, documents: Sequence[Document]) -> list[PassageTokens]:
-        """Neutralised ids of each document's title and text, at most ``passage_tokens`` of them."""
+        """Sanitized ids of each document's title and text, at most ``passage_tokens`` of them."""
         return [PassageTokens(self.encoding, ids) for ids in self._encode(documents, self.profile.passage_tokens)]
 
     def overlong(self, documents: Sequence[Document]) -> int | None:
@@ -100,7 +100,7 @@ class PromptBuilder:
         return next((position for position, ids in enumerate(found) if len(ids) > budget), None)
 
     def query_ids(self, query: str) -> TokenIds:
-        """Neutralised ids of the query, at most ``query_tokens`` of them; once is enough for a request."""
+        """Sanitized ids of the query, at most ``query_tokens`` of them; once is enough for a request."""
         return self._encoder.untrusted([query], self.profile.query_tokens, lead=self._leads[Place.QUERY])[0]
 
     def prompts(self, query: TokenIds, passages: Sequence[TokenIds], *, owner: str | None = None) -> tuple[Prompt, ...]:

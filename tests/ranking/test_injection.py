@@ -1,4 +1,4 @@
-"""What the shipped model lets an injected passage gain, neutralised as the service does it; the bounds can fail.
+"""What the shipped model lets an injected passage gain, sanitized as the service does it; the bounds can fail.
 
 Measured when the bounds were set, over the cases below: see each test. ``docs/security.md`` has the larger table.
 """

@@ -9,7 +9,7 @@ import yaml
 from service.errors import NotFound, ProfileError
 from service.ranking.profile import MODELS, SHIPPED, Profile, available, find, load
 from service.ranking.readings import Reading
-from service.ranking.sources import Hub
+from service.tokenization.sources import Hub
 
 
 def written(target: Path, **changes: Any) -> Path:

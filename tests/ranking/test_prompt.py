@@ -207,3 +207,15 @@ def test_several_threads_may_tokenise_at_once(builder: PromptBuilder) -> None:
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(builder.encode, [documents] * 8):
             assert [tokens.ids.tolist() for tokens in found] == expected
+
+
+def test_an_unknown_character_is_no_label(profile: Profile) -> None:
+    changes = {"labels": ("[A]", "\u4e00"), "window": 2, "stride": 1}
+    with pytest.raises(ProfileError, match=r"is not a single token behind '\[RANK\]', which ends as .*'\[UNK\]'"):
+        PromptBuilder(Profile.model_validate(profile.model_dump() | changes))
+
+
+def test_two_labels_that_are_one_token_are_refused(profile: Profile) -> None:
+    changes = {"labels": ("a", "A"), "window": 2, "stride": 1}
+    with pytest.raises(ProfileError, match="two of them are the same token"):
+        PromptBuilder(Profile.model_validate(profile.model_dump() | changes))

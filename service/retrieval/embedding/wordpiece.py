@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import chain
 
-from service.word_memory import Numbers, Packed, WordMemory, packed, unpacked
+from service.tokenization.word_memory import Numbers, Packed, WordMemory, packed, unpacked
 
 _WORD = re.compile(r"[^\W_]+")
 _CASE_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+")

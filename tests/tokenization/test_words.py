@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from service.ranking.profile import find
-from service.ranking.sources import load_tokenizer
-from service.ranking.words import WordReader, reads_by_word
-from service.word_memory import Packed
+from service.tokenization.sources import load_tokenizer
+from service.tokenization.word_memory import Packed
+from service.tokenization.words import WordReader, reads_by_word
 from tests.ranking.families import byte_level_bpe, sentencepiece_bpe, unigram
 
 RESERVED = ("bees", "##s")

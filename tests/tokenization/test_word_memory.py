@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.word_memory import Packed, WordMemory, packed, unpacked
+from service.tokenization.word_memory import Packed, WordMemory, packed, unpacked
 
 
 class Reading:

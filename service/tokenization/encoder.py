@@ -16,9 +16,9 @@ from tokenizers import Encoding
 
 from service.domain import TokenIds
 from service.errors import ProfileError
-from service.ranking.neutralise import RULES, Neutraliser
-from service.ranking.sources import FILE_NAME, TokenizerSource, parsed, tokenizer_json
-from service.ranking.words import WordReader, reads_by_word
+from service.tokenization.sanitize import RULES, Sanitizer
+from service.tokenization.sources import FILE_NAME, TokenizerSource, parsed, tokenizer_json
+from service.tokenization.words import WordReader, reads_by_word
 
 __all__ = ["CHARACTERS_PER_TOKEN", "FILE_NAME", "TokenEncoder"]
 
@@ -35,7 +35,7 @@ class TokenEncoder:
     """A tokenizer that knows which text to trust. Safe to use from several threads.
 
     ``identifiers`` are a profile's labels and whatever else no passage may spell; together with the tokenizer's
-    special tokens they are guarded (see ``neutralise.py``). ``fingerprint`` changes whenever the same text could give
+    special tokens they are guarded (see ``sanitize.py``). ``fingerprint`` changes whenever the same text could give
     other ids.
 
     Raises:
@@ -49,7 +49,7 @@ class TokenEncoder:
         self._wary.encode_special_tokens = True
         self._before = self._ids(_BEFORE)
         added = self._trusting.get_added_tokens_decoder()
-        self._neutralise = Neutraliser([*identifiers, *(token.content for token in added.values())])
+        self._sanitize = Sanitizer([*identifiers, *(token.content for token in added.values())])
         self._reserved = self._mask(added)
         self._words = WordReader(self._wary, self._reserved) if reads_by_word(self._wary) else None
         described = "\0".join((RULES, str(CHARACTERS_PER_TOKEN), *identifiers, content))
@@ -127,9 +127,9 @@ class TokenEncoder:
     def _untrusted_batch(self, texts: Sequence[str], budget: int, lead: str) -> Iterable[TokenIds]:
         seen = [text[: budget * CHARACTERS_PER_TOKEN] for text in texts]
         if self._words is None:
-            return self._whole([lead + self._neutralise(text) for text in seen], budget)
+            return self._whole([lead + self._sanitize(text) for text in seen], budget)
         # nothing before a text would change its ids, nor would a blank that leads it
-        return [self._words.ids(self._neutralise.words(text), budget) for text in seen]
+        return [self._words.ids(self._sanitize.words(text), budget) for text in seen]
 
     def _whole(self, texts: Sequence[str], budget: int) -> Iterator[TokenIds]:
         encodings = self._encodings([_BEFORE + text for text in texts])

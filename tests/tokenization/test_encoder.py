@@ -9,9 +9,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer
 
 from service.errors import ProfileError
-from service.ranking.profile import Profile, find
+from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
-from service.ranking.tokens import TokenEncoder
+from service.tokenization.encoder import TokenEncoder
 from tests.ranking.families import CORPUS, byte_level_bpe, sentencepiece_bpe, unigram, with_tokenizer
 
 families = pytest.mark.parametrize("family", [sentencepiece_bpe, byte_level_bpe, unigram])
@@ -83,12 +83,6 @@ def test_a_label_that_the_vocabulary_joins_with_the_bracket_before_it_is_refused
         tokens.following("[", "A")
 
 
-def test_an_unknown_character_is_no_label(profile: Profile) -> None:
-    changes = {"labels": ("[A]", "\u4e00"), "window": 2, "stride": 1}
-    with pytest.raises(ProfileError, match=r"is not a single token behind '\[RANK\]', which ends as .*'\[UNK\]'"):
-        PromptBuilder(Profile.model_validate(profile.model_dump() | changes))
-
-
 @pytest.mark.parametrize(
     ("opening", "accepted"),
     [("<s>", True), ("", False), ("<s><s>", False), ("<s>x<s>", False), ("\n<s>", False), ("</s>", False)],
@@ -120,9 +114,3 @@ def test_marks_that_are_not_called_special_are_kept_out_of_passages_too(tmp_path
     for mark in ("<think>", "<odd>", "<|im_start|>"):
         (ids,) = tokens.untrusted([f"the {mark} dog"], 50)
         assert tokens.single(mark) not in ids
-
-
-def test_two_labels_that_are_one_token_are_refused(profile: Profile) -> None:
-    changes = {"labels": ("a", "A"), "window": 2, "stride": 1}
-    with pytest.raises(ProfileError, match="two of them are the same token"):
-        PromptBuilder(Profile.model_validate(profile.model_dump() | changes))

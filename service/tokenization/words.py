@@ -18,7 +18,7 @@ from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from service.domain import TokenIds
-from service.word_memory import BYTES, Packed, WordMemory, packed, unpacked
+from service.tokenization.word_memory import BYTES, Packed, WordMemory, packed, unpacked
 
 _PART = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]")
 """A word or a mark of printable ASCII, where no other rule is needed to tell the two apart."""

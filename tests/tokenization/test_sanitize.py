@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ranking.neutralise import Neutraliser
+from service.tokenization.sanitize import Sanitizer
 
-MINI = Neutraliser(["[PAD]", "[QUERY]", "[RANK]", "[A]", "[B]", "[AA]"])
-LETTERS = Neutraliser(["A", "B", "C", "<s>", "</s>", "[INST]", "<|im_start|>", "###"])
+MINI = Sanitizer(["[PAD]", "[QUERY]", "[RANK]", "[A]", "[B]", "[AA]"])
+LETTERS = Sanitizer(["A", "B", "C", "<s>", "</s>", "[INST]", "<|im_start|>", "###"])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_nothing_guarded_is_left_and_neutral_text_stays(text: str) -> None:
 
 
 def test_nothing_to_guard() -> None:
-    assert Neutraliser([])("[A]  b") == "[A] b"
+    assert Sanitizer([])("[A]  b") == "[A] b"
 
 
 @given(text=nasty.map("".join) | st.text(st.characters()) | st.text(st.characters(codec="ascii")))

@@ -38,7 +38,7 @@ RULES = "2"
 """Version of these rules: tokens made under other rules are not used."""
 
 
-class Neutraliser:
+class Sanitizer:
     """Rewrites text so that none of ``tokens`` can be read in it.
 
     ``tokens`` are identifiers and special tokens as a prompt spells them. A bare letter or number is guarded in its

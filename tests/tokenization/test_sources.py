@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from service.errors import ProfileError
-from service.ranking.sources import Hub, load_tokenizer
+from service.tokenization.sources import Hub, load_tokenizer
 from tests.ranking.families import byte_level_bpe
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LOAD = """
-from service.ranking.sources import Hub, load_tokenizer
+from service.tokenization.sources import Hub, load_tokenizer
 print(load_tokenizer(Hub(name="maker/model", revision="{revision}")).get_vocab_size())
 """
 

@@ -1,0 +1,1 @@
+"""Text to token ids: tokenizers, words remembered, and what untrusted text must not spell."""
