@@ -16,19 +16,18 @@ pytest.importorskip("peft", reason="needs peft: training/requirements.txt")
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from service.domain import Document
 from service.engine.scorer import Prompt
+from service.errors import InvalidInput, ProfileError
 from service.ranking.profile import Profile, find
 from service.ranking.prompt import PromptBuilder
 from tests.ranking.families import sentencepiece_bpe
 from tests.training import made
-from training.data import Source
-from training.errors import UnusableInput
 from training.lora.__main__ import Task, finetune
 from training.lora.batches import last_logits, packed
 from training.lora.decoder import with_adapter, write_merged
 from training.lora.examples import Example, Windows
 from training.lora.objective import first_label_loss, objective, weighted_ranknet
+from training.lora.recipe import Recipe
 from training.lora.run import LoraRun
 
 pytestmark = [
@@ -38,6 +37,9 @@ pytestmark = [
 
 CPU = torch.device("cpu")
 LETTERS = ["A", "B", "C", "D"]
+RECIPE = Recipe(
+    rank=4, alpha=8, epochs=2, warmup_steps=2, learning_rate=5e-3, batch_tokens=1500, accumulate=2, mined=10
+)
 
 
 def profile(**change: Any) -> Profile:
@@ -65,12 +67,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def windows(model: Path, source: Source | None = None) -> Windows:
-    return Windows(source or made.source(), profile(folder=str(model)), mined=10, listed=0.5)
+def windows(model: Path, listed: float = 0.5) -> Windows:
+    return Windows(made.collection(), profile(folder=str(model)), replace(RECIPE, listed=listed))
 
 
 def adapted(model: Path, seed: int = 5) -> Any:
-    return with_adapter(model, made.settings().lora, seed, CPU, torch.float32)
+    return with_adapter(model, replace(RECIPE, seed=seed), CPU, torch.float32)
 
 
 def example(tokens: int, grades: tuple[int, ...] = (0, 1)) -> Example:
@@ -122,14 +124,14 @@ def test_prompts_are_those_of_the_service(model: Path) -> None:
 def test_windows_stand_in_the_first_stages_order_or_shuffled(model: Path) -> None:
     random = np.random.default_rng(0)
     for listed, places in ((1.0, {0}), (0.0, {0, 1, 2, 3})):
-        asked = Windows(made.source(), profile(folder=str(model)), mined=10, listed=listed)
+        asked = windows(model, listed)
         assert {asked.draw("q3", random).grades.index(1) for _ in range(40)} == places
 
 
 def test_grades_are_those_of_the_passages_shown(model: Path) -> None:
-    asked = Windows(made.source(), profile(folder=str(model)), mined=10, listed=1.0)
+    asked = windows(model, listed=1.0)
     drawn, first = asked.draw("q3", np.random.default_rng(0)), asked.prompt("q3", ["d3"])
-    passage = PromptBuilder(profile(folder=str(model))).encode([Document("d3", made.source().corpus["d3"])])[0].ids
+    passage = PromptBuilder(profile(folder=str(model))).encode([made.collection().corpus["d3"]])[0].ids
 
     ids = drawn.prompt.token_ids.tolist()
     starts = [start for start in range(len(ids)) if ids[start : start + len(passage)] == passage.tolist()]
@@ -152,23 +154,23 @@ def test_a_reading_without_label_logits_is_refused(model: Path) -> None:
     written = profile(
         folder=str(model), reading="permutation", generation={"max_tokens": 20}, labels=["[1]", "[2]", "[3]", "[4]"]
     )
-    with pytest.raises(UnusableInput, match="its reading is permutation, only listwise is trained"):
-        Windows(made.source(), written, mined=10, listed=0.5)
+    with pytest.raises(ProfileError, match="reading is permutation, only listwise can be trained"):
+        Windows(made.collection(), written, RECIPE)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableInput, match="not a decoder that transformers loads"):
+    with pytest.raises(InvalidInput, match="not a decoder that transformers loads"):
         adapted(tmp_path)
 
 
 def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, asked = made.settings().lora, windows(model)
-    whole = LoraRun(adapted(model), settings, 5, tmp_path / "whole.pt")
+    asked = windows(model)
+    whole = LoraRun(adapted(model), RECIPE, tmp_path / "whole.pt")
     assert whole.train(asked)
 
-    first = LoraRun(adapted(model), settings, 5, tmp_path / "parts.pt")
+    first = LoraRun(adapted(model), RECIPE, tmp_path / "parts.pt")
     step = first._step
 
     def stopping_step(*arguments: Any) -> None:
@@ -178,7 +180,7 @@ def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(
 
     monkeypatch.setattr(first, "_step", stopping_step)
     assert not first.train(asked)
-    second = LoraRun(adapted(model, seed=6), settings, 5, tmp_path / "parts.pt")
+    second = LoraRun(adapted(model, seed=6), RECIPE, tmp_path / "parts.pt")
     second.resume()
     assert second.train(asked)
 
@@ -189,8 +191,8 @@ def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(
 
 
 def test_training_learns_what_it_is_shown(model: Path, tmp_path: Path) -> None:
-    longer = replace(made.settings().lora, epochs=10, learning_rate=2e-2)
-    run, asked = LoraRun(adapted(model), longer, 5, tmp_path / "run.pt"), windows(model)
+    longer = replace(RECIPE, epochs=6, learning_rate=2e-2)
+    run, asked = LoraRun(adapted(model), longer, tmp_path / "run.pt"), windows(model, listed=1.0)
     shown = [asked.draw(query, np.random.default_rng(1)) for query in asked.queries]
 
     def loss() -> float:
@@ -205,7 +207,7 @@ def test_training_learns_what_it_is_shown(model: Path, tmp_path: Path) -> None:
 
 def test_merged_weights_answer_as_the_adapter_did(model: Path, tmp_path: Path) -> None:
     decoder, asked = adapted(model), windows(model)
-    LoraRun(decoder, made.settings().lora, 5, tmp_path / "run.pt").train(asked)
+    LoraRun(decoder, RECIPE, tmp_path / "run.pt").train(asked)
     prompt = asked.prompt("q3", ["d3", "d4"])
     with torch.inference_mode():
         before = last_logits(decoder.eval(), [prompt], CPU)
@@ -218,7 +220,7 @@ def test_merged_weights_answer_as_the_adapter_did(model: Path, tmp_path: Path) -
 def test_profile_and_weights_come_out(model: Path, tmp_path: Path) -> None:
     data = made.write_set(tmp_path / "set")
     out = tmp_path / "out"
-    figures = finetune(Task(model, profile(), data, out, "mine", CPU, torch.bfloat16), made.settings())
+    figures = finetune(Task(model, profile(), data, out, "mine", CPU, torch.bfloat16, held_out=0.2), RECIPE)
 
     served = find("mine", out, out)
     assert figures is not None

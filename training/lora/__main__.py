@@ -1,15 +1,12 @@
-"""Fine-tunes a decoder that vLLM serves on judgements or clicks of one's own, with LoRA and FIRST's objective.
+"""Fine-tunes a decoder that vLLM serves on judgements or clicks, with LoRA and FIRST's objective.
 
-``--data`` is one set in BEIR layout with ``qrels/train.tsv``; a click is a judgement of grade 1. Prompts are those that
-the service builds from ``--profile``, one that comes with the service or a YAML file, of the reading listwise.
-``--model`` is the decoder's folder with its ``tokenizer.json``. A tenth of the judged queries is held out and measured
-before and after.
+``--data`` is one set in BEIR layout with ``qrels/train.tsv``; a click is a judgement of grade 1. The service builds the
+prompts from ``--profile``: the name of a listwise one that comes with the service, or a YAML file. ``--model`` is the
+folder of the decoder with its ``tokenizer.json``. A tenth of the judged queries is held out and measured before and
+after.
 
-``--out`` becomes a folder with ``NAME.yaml`` and ``NAME/``: merged weights, ready for vLLM. A run that is stopped goes
-on when the same command is given again.
-
-usage: python -m training.lora --model DIR --profile NAME|FILE.yaml --data DIR --out DIR [--name NAME]
-    [--epochs N] [--learning-rate X] [--dtype bfloat16|float32] [--device cuda|cpu]
+``--out`` becomes a folder with ``NAME.yaml`` and ``NAME/``, which holds the merged weights for vLLM. A run that was
+stopped continues when the same command is given again.
 """
 
 import argparse
@@ -21,19 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from service.errors import NotFound, ProfileError
-from service.ranking import profile as profiles
+from service.errors import OnepassError
 from service.ranking.profile import Profile
-from training.data import read_source
-from training.errors import UnusableInput
-from training.evaluate import Lists
-from training.held_out import Figures, Order, compared, split
+from training.collection import Lists, read_collection
+from training.held_out import SHARE, Figures, compared, split
 from training.lora.batches import last_logits
 from training.lora.decoder import with_adapter, write_merged
 from training.lora.examples import Windows
+from training.lora.profiles import read_profile, renamed, settings_for, write_profile
+from training.lora.recipe import Recipe
 from training.lora.run import LoraRun
-from training.profiles import checked, in_settings, renamed, write_profile
-from training.settings import LoraSettings, Settings, load_settings
 
 
 @dataclass(frozen=True)
@@ -47,35 +41,34 @@ class Task:
     name: str
     device: torch.device
     dtype: torch.dtype
+    held_out: float = SHARE
 
     @property
     def work(self) -> Path:
-        """What only a run that goes on needs; removed at the end."""
+        """The folder of the checkpoint; it is removed at the end."""
         return self.out / f"{self.name}.work"
 
 
-def finetune(task: Task, settings: Settings) -> Figures | None:
+def finetune(task: Task, recipe: Recipe) -> Figures | None:
     """Trains, merges and measures. ``None`` if a signal stopped the training.
 
     Raises:
-        UnusableInput: of the data, the model or the profile.
-        ProfileError: the tokenizer does not go with the profile.
+        InvalidInput: the data or the model cannot be used.
+        ProfileError: the profile cannot be used, or not with this tokenizer.
     """
     served = renamed(task.profile, task.name)
-    checked(served)
-    train, lists = split(read_source(task.data), settings.held_out, settings.seed)
-    asked = task.profile.model_copy(update={"folder": task.model.absolute()})
-    windows = Windows(train, asked, settings.lora.mined, settings.lora.listed)
-    model = with_adapter(task.model, settings.lora, settings.seed, task.device, task.dtype)
-    before = _reranked(model, windows, lists, task.device)
-    run = LoraRun(model, settings.lora, settings.seed, task.work / "checkpoint.pt")
+    train, held_out = split(task.data, read_collection(task.data), recipe.seed, task.held_out)
+    windows = Windows(train, task.profile.model_copy(update={"folder": task.model.absolute()}), recipe)
+    model = with_adapter(task.model, recipe, task.device, task.dtype)
+    before = _reranked(model, windows, held_out.lists, task.device)
+    run = LoraRun(model, recipe, task.work / "checkpoint.pt")
     if run.path.exists():
         run.resume()
-    print(f"{len(windows.queries)} queries to train on, {len(lists.queries)} held out", flush=True)
+    print(f"{len(windows.queries)} queries to train on, {len(held_out.lists)} held out", flush=True)
     if not run.train(windows):
-        print("stopped: the same command goes on", flush=True)
+        print("stopped: the same command continues the run", flush=True)
         return None
-    figures = compared(lists, before, _reranked(model, windows, lists, task.device))
+    figures = compared(held_out, before, _reranked(model, windows, held_out.lists, task.device))
     write_merged(model, task.model, task.out / task.name)
     figures.write(task.out / task.name / "finetuning.json")
     write_profile(served, task.out)
@@ -83,11 +76,11 @@ def finetune(task: Task, settings: Settings) -> Figures | None:
     return figures
 
 
-def _reranked(model: Any, windows: Windows, lists: Lists, device: torch.device) -> Order:
+def _reranked(model: Any, windows: Windows, lists: Lists, device: torch.device) -> Lists:
     """The lists with their first window in the model's order, one prompt a query."""
     model.eval()
     found = {}
-    for query, names in lists.order.items():
+    for query, names in lists.items():
         shown, rest = names[: windows.size], names[windows.size :]
         prompt = windows.prompt(query, shown)
         with torch.inference_mode():
@@ -96,19 +89,9 @@ def _reranked(model: Any, windows: Windows, lists: Lists, device: torch.device) 
     return found
 
 
-def _profile(name: str) -> Profile:
-    """A profile that comes with the service, or that of a YAML file."""
-    return profiles.load(Path(name)) if name.endswith((".yaml", ".yml")) else profiles.find(name)
-
-
-def _options(arguments: argparse.Namespace, configured: LoraSettings) -> LoraSettings:
-    given = {"epochs": arguments.epochs, "learning_rate": arguments.learning_rate}
-    return replace(configured, **{name: value for name, value in given.items() if value is not None})
-
-
 def _task(arguments: argparse.Namespace) -> Task:
-    """The arguments with what they leave open: a GPU computes in bfloat16, a CPU in float32."""
-    profile = _profile(arguments.profile)
+    """The task, with the defaults that depend on others: bfloat16 on a GPU, float32 on a CPU."""
+    profile = read_profile(arguments.profile)
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = getattr(torch, arguments.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
     name = arguments.name or f"{profile.name}-lora"
@@ -116,27 +99,29 @@ def _task(arguments: argparse.Namespace) -> Task:
 
 
 def main() -> None:
-    """Fine-tunes, and tells how the result is served."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Fine-tunes, and prints how to serve the result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.lora", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("model", "data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--profile", required=True, help="name of one that comes with the service, or a YAML file")
+    parser.add_argument("--profile", required=True)
     parser.add_argument("--name", help="of the profile and the folder that are written; PROFILE-lora by default")
-    parser.add_argument("--epochs", type=int, help="instead of the configured number")
-    parser.add_argument("--learning-rate", type=float, help="instead of the configured one")
+    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate)
+    parser.add_argument("--batch-tokens", type=int, default=Recipe.batch_tokens, help="of one forward pass")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"])
     parser.add_argument("--device", help="as torch calls it")
     arguments = parser.parse_args()
-    settings = load_settings()
-    settings = replace(settings, lora=_options(arguments, settings.lora))
+    given = {name: getattr(arguments, name) for name in ("epochs", "learning_rate", "batch_tokens")}
     try:
         task = _task(arguments)
-        figures = finetune(task, settings)
-    except (UnusableInput, ProfileError, NotFound) as error:
+        figures = finetune(task, replace(Recipe(), **given))
+    except OnepassError as error:
         parser.error(str(error))
     if figures is not None:
-        print(f"{figures} (one prompt a query, its first window)")
-        print(f"how to serve it: {in_settings(task.out)} onepass profiles vllm-args {task.name}, and see docs/vllm.md")
+        print(f"{figures} (one prompt a query, the first window of its list)")
+        print(f"to serve it: {settings_for(task.out)} onepass profiles vllm-args {task.name}, and see docs/vllm.md")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Windows of similar length side by side, so that little of a batch is padding."""
+"""Batches of windows of similar length, so that little of a batch is padding."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -27,10 +27,10 @@ def grouped(batches: Sequence[list[Example]], size: int) -> Iterator[list[list[E
 
 
 def last_logits(model: Any, prompts: Sequence[Prompt], device: torch.device) -> Tensor:
-    """What the model [decoder] says at the last position of each prompt, float32 [prompts, vocabulary].
+    """The logits at the last position of each prompt, float32 [prompts, vocabulary].
 
-    Padding stands behind, where a causal model does not see it, so no mask is needed; only positions at which a prompt
-    ends go through the head.
+    Padding is on the right, where a causal model does not see it, so no mask is needed. Only positions at which a
+    prompt ends go through the head.
     """
     longest = max(prompt.tokens for prompt in prompts)
     ids = torch.zeros(len(prompts), longest, dtype=torch.long)

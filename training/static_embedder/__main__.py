@@ -1,4 +1,4 @@
-r"""Make the builtin static embedder.
+r"""Makes the builtin static embedder.
 
     python -m training.static_embedder --teacher all-MiniLM-L6-v2/ --data beir-sets/ --work cache/ \
         --out service/models/static-embedder/
@@ -14,11 +14,17 @@ import numpy as np
 import torch
 
 from training.static_embedder.fit import Fitting, Lesson, Recipe
-from training.static_embedder.start import piece_vectors, projection
 from training.static_embedder.student import Student, piece_rows
 from training.static_embedder.teacher import Rows, Teacher
 from training.static_embedder.texts import TextSet, read_text_set, standard_library
-from training.static_embedder.vocabulary import kept_pieces, sif_weights, whole_words, word_counts
+from training.static_embedder.vocabulary import (
+    kept_pieces,
+    piece_vectors,
+    projection,
+    sif_weights,
+    whole_words,
+    word_counts,
+)
 
 SETS = ("squad-sentences", "medquad", "bioasq-snippets", "clapnq-answers", "scifact", "cosqa", "pubmedqa")
 DIMENSION = 256

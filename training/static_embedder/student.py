@@ -1,4 +1,4 @@
-"""The static embedder as something that learns, and as the files the service reads."""
+"""The static embedder with trainable parameters, and the files that the service reads it from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from service.retrieval.embedding.wordpiece import WordPieces
-from training.static_embedder.files import MAX_CHARACTERS, save
+
+MAX_CHARACTERS = 4_096  # of a text, as the service reads it
+_LARGEST = 127  # of int8
+_TINY = 1e-30
 
 
 class Student(torch.nn.Module):
@@ -39,9 +42,14 @@ class Student(torch.nn.Module):
         return self(rows, self.passage_weights)
 
     def save(self, pieces: Sequence[str], folder: Path) -> None:
-        """Write the files that ``StaticEmbedder`` reads."""
-        query_weights, passage_weights = self.query_weights.detach().exp(), self.passage_weights.detach().exp()
-        save(pieces, self.vectors.detach().numpy(), query_weights.numpy(), passage_weights.numpy(), folder)
+        """Write what ``StaticEmbedder`` reads: int8 rows, each with a scale for queries and one for passages."""
+        folder.mkdir(parents=True, exist_ok=True)
+        vectors = self.vectors.detach().numpy()
+        steps = np.maximum(np.abs(vectors).max(axis=1), _TINY) / _LARGEST
+        np.save(folder / "vectors.npy", np.round(vectors / steps[:, None]).astype(np.int8))
+        for kind, weights in (("query", self.query_weights), ("passage", self.passage_weights)):
+            np.save(folder / f"{kind}_scales.npy", (steps * weights.detach().exp().numpy()).astype(np.float32))
+        (folder / "pieces.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
 
 
 def piece_rows(pieces: Sequence[str], texts: Sequence[str]) -> list[NDArray[np.int64]]:

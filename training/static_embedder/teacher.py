@@ -1,6 +1,6 @@
 """The sentence encoder whose judgement is distilled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +34,19 @@ class Teacher:
         ids = self.tokenizer.get_vocab()
         return sorted(ids, key=ids.__getitem__)
 
-    def encode_texts(self, texts: Sequence[str], progress: Callable[[int], None] = lambda _: None) -> Rows:
+    def encode_texts(self, texts: Sequence[str]) -> Rows:
         """Unit vectors of sentences, shape [texts, dimension]."""
-        sequences = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
-        return self._encode(sequences, progress)
+        return self._encode([encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))])
 
     def encode_pieces(self, pieces: Sequence[str]) -> Rows:
         """Unit vectors of single vocabulary entries, each between [CLS] and [SEP], shape [pieces, dimension]."""
         ids = {name: self.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]")}
-        return self._encode(
-            [[ids["[CLS]"], self.tokenizer.token_to_id(piece), ids["[SEP]"]] for piece in pieces], lambda _: None
-        )
+        return self._encode([[ids["[CLS]"], self.tokenizer.token_to_id(piece), ids["[SEP]"]] for piece in pieces])
 
-    def _encode(self, sequences: list[list[int]], progress: Callable[[int], None]) -> Rows:
+    def _encode(self, sequences: list[list[int]]) -> Rows:
         vectors = np.empty((len(sequences), self.dimension), dtype=np.float32)
         for rows in _batches_by_length([len(sequence) for sequence in sequences]):
             vectors[rows] = self._forward([sequences[row] for row in rows])
-            progress(len(rows))
         return vectors
 
     @torch.inference_mode()

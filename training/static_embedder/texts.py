@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.corpus.stdlib_docs import StdlibDocs
-from training.beir import read_corpus, read_qrels, read_queries
+from service.retrieval.embedding.embedder import passage_text
+from training.collection import read_collection
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,14 @@ class TextSet:
 
 def read_text_set(folder: Path) -> TextSet:
     """A folder's corpus with its ``train`` judgements; other splits are never read."""
-    corpus, queries = read_corpus(folder), read_queries(folder)
-    qrels = read_qrels(folder / "qrels" / "train.tsv")
-    row_of = {name: row for row, name in enumerate(corpus)}
-    judged = [name for name in qrels if name in queries]
-    pairs = [
-        (number, row_of[document])
-        for number, name in enumerate(judged)
-        for document, grade in qrels[name].items()
-        if grade > 0 and document in row_of
-    ]
-    return TextSet(folder.name, list(corpus.values()), [queries[name] for name in judged], pairs)
+    collection = read_collection(folder)
+    row_of = {name: row for row, name in enumerate(collection.corpus)}
+    judged = collection.answerable()
+    pairs = [(number, row_of[name]) for number, grades in enumerate(judged.values()) for name in grades]
+    passages = [passage_text(document) for document in collection.corpus.values()]
+    return TextSet(folder.name, passages, [collection.queries[query] for query in judged], pairs)
 
 
 def standard_library() -> TextSet:
     """The documentation of the running Python: text about code, without queries."""
-    return TextSet(StdlibDocs.name, [f"{document.title} {document.text}" for document in StdlibDocs().documents()])
+    return TextSet(StdlibDocs.name, [passage_text(document) for document in StdlibDocs().documents()])

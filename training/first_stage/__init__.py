@@ -1,1 +1,0 @@
-"""The builtin static embedder, fitted to the orders that the reranker makes."""
