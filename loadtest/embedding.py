@@ -1,4 +1,4 @@
-"""Throughput of the builtin embedder: ``python loadtest/embedding.py [--passages 20000]``.
+"""Throughput of the static embedder: ``python loadtest/embedding.py [--passages 20000]``.
 
 Passages a second over the demo corpus as it is and over passages of 60 words cut from it: once by an embedder that has
 seen no word yet, once more by the same one.
@@ -15,8 +15,9 @@ from itertools import cycle, islice
 
 from service.corpus.stdlib_docs import StdlibDocs
 from service.deadline import Deadline
-from service.retrieval.embedding.builtin import StaticEmbedder
+from service.domain import Document
 from service.retrieval.embedding.embedder import passage_text
+from service.retrieval.embedding.static import StaticEmbedder
 
 WORDS = 60
 BATCH = 1024
@@ -26,7 +27,8 @@ async def rate(embedder: StaticEmbedder, texts: Sequence[str]) -> float:
     """Passages a second."""
     started = time.perf_counter()
     for start in range(0, len(texts), BATCH):
-        await embedder.embed_passages(texts[start : start + BATCH], Deadline.never())
+        documents = [Document("", text) for text in texts[start : start + BATCH]]
+        await embedder.embed_passages(documents, Deadline.never())
     return len(texts) / (time.perf_counter() - started)
 
 

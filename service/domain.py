@@ -130,12 +130,14 @@ class Evidence:
     """How well a passage matches the query, by vectors computed when its index was built.
 
     ``dense`` is the cosine of the query's vector and the passage's nearest piece, ``sparse`` the inner product of their
-    learned sparse vectors. ``encoders`` names the pair of encoders: evidence of another pair is not used.
+    learned sparse vectors, the query's scaled to unit length, and ``lexical`` the passage's BM25 score, 0 where full
+    text did not find it or was not asked. ``encoders`` names the pair of encoders: evidence of another is not used.
     """
 
     encoders: str
     dense: float
     sparse: float
+    lexical: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ class Retrieved:
     """What the first stage found, best first, and the milliseconds it took.
 
     ``version`` is that of the index it was found in. ``degraded`` says that a part of it was missing, such as the dense
-    half of a hybrid.
+    part of a hybrid. ``vectors``, shape [candidates, dimension], are the dense vectors of their pieces nearest to the
+    query; missing where the query has none.
     """
 
     candidates: tuple[Candidate, ...]
@@ -169,6 +172,7 @@ class Retrieved:
     embed_ms: float
     retrieve_ms: float
     degraded: DegradedReason | None = None
+    vectors: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from service.cache.answers import AnswerCache, Lifetimes
 from service.cache.memory import MemoryStore
 from service.cache.redis import RedisOptions, RedisStore
 from service.cache.store import Store
+from service.encoders.encoders import SHIPPED, Encoders
 from service.engines import build_ranker
 from service.errors import ConfigurationError
 from service.observability.events import Observer, Observers
@@ -25,9 +26,10 @@ from service.observability.spans import Tracer
 from service.pipeline import Pipeline
 from service.ranking.ranker import Ranker
 from service.reranking import Reranking
-from service.retrieval.embedding.builtin import DEFAULT_FOLDER, StaticEmbedder
 from service.retrieval.embedding.embedder import Embedder
+from service.retrieval.embedding.encoder_embedder import EncoderEmbedder
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
+from service.retrieval.embedding.static import DEFAULT_FOLDER, StaticEmbedder
 from service.retrieval.feedback import Feedback
 from service.retrieval.index_catalogue import IndexCatalogue
 from service.retrieval.local_first_stage import Options
@@ -108,10 +110,21 @@ async def build_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         await house.close()
 
 
-def build_embedder(settings: Settings) -> Embedder:
-    """The encoder that indexes are built and searched with. Raises ``ConfigurationError`` where it cannot be made."""
+def build_encoders(settings: Settings) -> Encoders:
+    """The pair of encoders that the settings name. Raises ``ProfileError`` where it cannot be read."""
+    return Encoders(settings.embedder.folder or SHIPPED, threads=settings.engine.threads)
+
+
+def build_embedder(settings: Settings, encoders: Encoders | None = None) -> Embedder:
+    """What indexes are built and searched with, over ``encoders`` where it is of that kind and they are loaded already.
+
+    Raises:
+        ConfigurationError, ProfileError: it cannot be made.
+    """
     wanted = settings.embedder
-    if wanted.kind is EmbedderKind.BUILTIN:
+    if wanted.kind is EmbedderKind.ENCODERS:
+        return EncoderEmbedder(encoders or build_encoders(settings))
+    if wanted.kind is EmbedderKind.STATIC:
         return StaticEmbedder(wanted.folder or DEFAULT_FOLDER)
     if wanted.url is None or wanted.model is None or wanted.dimension is None:
         raise ConfigurationError("an openai embedder needs a url, a model and a dimension")

@@ -93,9 +93,11 @@ class SecondSearch:
         deadline.sooner((found.embed_ms + found.retrieve_ms) / 1000).check("a second search")
         started = time.monotonic()
         with span("feedback"):
-            vector = await self._feedback.vector(request.query, found.candidates, ranking, deadline)
+            vectors = await self._feedback.vectors(request.query, found, ranking, deadline)
             embed_ms = (time.monotonic() - started) * 1000
-            again = await first_stage.retrieve(request.query, request.candidates, request.mode, deadline, vector=vector)
+            again = await first_stage.retrieve(
+                request.query, request.candidates, request.mode, deadline, vectors=vectors
+            )
         self._observer.observe(StageFinished("embed", embed_ms / 1000))
         self._observer.observe(StageFinished("retrieve", again.retrieve_ms / 1000))
         return replace(again if again.version == found.version else found, embed_ms=embed_ms)

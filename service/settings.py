@@ -27,7 +27,8 @@ class Section(BaseModel):
 class EmbedderKind(StrEnum):
     """Where query and passage vectors come from."""
 
-    BUILTIN = "builtin"
+    ENCODERS = "encoders"
+    STATIC = "static"
     OPENAI = "openai"
 
 
@@ -98,10 +99,13 @@ class IndexSettings(Section):
 
 
 class EmbedderSettings(Section):
-    """The encoder of the dense half of the first stage."""
+    """What turns queries and passages into vectors for the first stage."""
 
-    kind: EmbedderKind = Field(EmbedderKind.BUILTIN, description="builtin, or openai for an HTTP server")
-    folder: Path | None = Field(None, description="folder of weights for the builtin kind; else those that ship")
+    kind: EmbedderKind = Field(
+        EmbedderKind.ENCODERS,
+        description="encoders, a dense and a sparse one; static, which is quicker and weaker; openai, an HTTP server",
+    )
+    folder: Path | None = Field(None, description="folder of weights for the first two kinds; else those that ship")
     url: str | None = Field(None, description="base URL of an OpenAI-compatible server, up to and including /v1")
     model: str | None = Field(None, description="model name sent to that server")
     api_key: SecretStr | None = Field(None, description="bearer token sent to that server")

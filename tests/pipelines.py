@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.cache.answers import AnswerCache, Lifetimes
 from service.cache.store import Store
 from service.deadline import Deadline
@@ -22,7 +25,7 @@ from service.observability.events import Event
 from service.pipeline import Pipeline
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import QueryVectors
 from service.retrieval.feedback import Feedback
 from tests.reranking import WITHOUT_SLOTS, unbounded
 from tests.retrieval.fruit import AxisEmbedder
@@ -54,10 +57,10 @@ class Shelf:
         self._degraded = degraded
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
         found = [Candidate(Document(f"d{n}", f"passage {n}"), n + 1, 1 / (n + 1)) for n in range(min(count, COUNT))]
-        return Retrieved(tuple(found), self.version, 1.0, 2.0, self._degraded)
+        return Retrieved(tuple(found), self.version, 1.0, 2.0, self._degraded, _vectors(found))
 
     async def close(self) -> None: ...
 
@@ -68,12 +71,17 @@ class SecondShelf(Shelf):
     slow_ms = 1.0
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
-        first = 0 if vector is None else COUNT // 2
+        first = 0 if vectors is None else COUNT // 2
         numbers = range(first, first + COUNT)
         found = [Candidate(Document(f"d{n}", f"passage {n}"), rank, 1 / rank) for rank, n in enumerate(numbers, 1)]
-        return Retrieved(tuple(found), self.version, self.slow_ms, self.slow_ms)
+        return Retrieved(tuple(found), self.version, self.slow_ms, self.slow_ms, vectors=_vectors(found))
+
+
+def _vectors(found: Sequence[Candidate]) -> NDArray[np.float32]:
+    """All the same, of ``AxisEmbedder``'s dimension."""
+    return np.full((len(found), 4), 0.5, np.float32)
 
 
 def pipeline(

@@ -22,7 +22,7 @@ from service.engine.fake import FakeScorer
 from service.errors import DeadlineExceeded, EmbedderError, EngineUnavailable, NotFound
 from service.observability.events import Degraded, RankingFinished, StageFinished
 from service.ranking.prompt import PromptBuilder
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import QueryVectors
 from tests.pipelines import BUILDER, COUNT, Recorder, SecondShelf, Shelf, pipeline, search
 
 pytestmark = pytest.mark.anyio
@@ -32,10 +32,10 @@ class ReplacedShelf(Shelf):
     """A first stage that is replaced between the look at its version and the first search, which finds the next one."""
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
         self.version = "v2"
-        return await super().retrieve(query, count, mode, deadline, vector=vector)
+        return await super().retrieve(query, count, mode, deadline, vectors=vectors)
 
 
 FIRST_STAGE_ORDER = [f"d{n}" for n in range(5)]

@@ -1,7 +1,8 @@
-"""A stream of documents in, an index folder out. Memory holds one batch and, at the end, what FAISS needs.
+"""A stream of documents in, an index folder out. Memory holds one batch and, at the end, what the indexes need.
 
 ``build_index`` makes an index of new documents; ``publish_batches`` is what it shares with ``index_writer.py``, which
-makes the next version of an index that is there.
+makes the next version of an index that is there. What is computed is spooled (``spool.py``): a build that was
+interrupted is continued by the next one.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ import numpy as np
 from service.deadline import Deadline
 from service.domain import Document, PassageTokens, TokenIds
 from service.errors import EmbedderError, InvalidInput
-from service.retrieval import faiss_index, index_store
+from service.retrieval import index_store
 from service.retrieval.document_store import DocumentWriter, cleaned
-from service.retrieval.embedding.embedder import Embedder, Vectors, passage_text
+from service.retrieval.embedding.embedder import Embedder, PassageVectors
 from service.retrieval.manifest import Manifest
+from service.retrieval.spool import Spool, spooled
+from service.retrieval.vector_writer import VectorWriter
 
 Progress = Callable[[int, int | None], None]
 """Called after each batch with the documents done and, where it is known, how many there are."""
 
-_SPOOL = "vectors.f32"
+_NEVER = Deadline.never()
 
 
 class PassageEncoder(Protocol):
@@ -42,11 +45,11 @@ class PassageEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents with all that is stored of them; ``vectors`` has shape [documents, dimension]."""
+    """Documents with all that is stored of them."""
 
     documents: Sequence[Document]
     tokens: Sequence[TokenIds | None]
-    vectors: Vectors
+    vectors: PassageVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,9 @@ class Recipe:
         """What the stored tokens are of, if there are any."""
         return None if self.encoder is None else self.encoder.encoding
 
-    async def batch(self, documents: Sequence[Document]) -> Batch:
-        """Embed and tokenise documents. Raises ``EmbedderError``."""
-        return Batch(documents, self.tokens(documents), await self.vectors(documents))
+    async def batch(self, documents: Sequence[Document], spool: Spool) -> Batch:
+        """Embed and tokenise documents. Raises ``EmbedderError``, or ``IndexFolderError`` as ``spool`` does."""
+        return Batch(documents, self.tokens(documents), await spool.vectors(documents, self.vectors))
 
     def tokens(self, documents: Sequence[Document]) -> list[TokenIds | None]:
         """The reranker tokens of each document."""
@@ -71,12 +74,16 @@ class Recipe:
             return [None] * len(documents)
         return [tokens.ids for tokens in self.encoder.encode(documents)]
 
-    async def vectors(self, documents: Sequence[Document]) -> Vectors:
-        """The vectors of documents, shape [documents, dimension]. Raises ``EmbedderError``."""
+    async def vectors(self, documents: Sequence[Document]) -> PassageVectors:
+        """The vectors of documents. Raises ``EmbedderError`` unless they are what the embedder promises."""
         embedder = self.embedder
-        vectors = await embedder.embed_passages([passage_text(d) for d in documents], Deadline.never())
-        if vectors.shape != (len(documents), embedder.dimension) or not np.isfinite(vectors).all():
-            raise EmbedderError(f"{embedder.id} gave vectors of shape {vectors.shape}, or values that are not finite")
+        vectors = await embedder.embed_passages(documents, _NEVER)
+        dense, pieces, sparse = vectors.dense, vectors.pieces, vectors.sparse
+        if dense.shape != (pieces.sum(), embedder.dimension) or not np.isfinite(dense).all():
+            raise EmbedderError(f"{embedder.id} gave vectors of shape {dense.shape}, or values that are not finite")
+        rows = len(documents) if sparse is None else sparse.rows
+        if not len(pieces) == len(documents) == rows or (pieces < 1).any() or (sparse is None) == embedder.sparse:
+            raise EmbedderError(f"{embedder.id} did not give the vectors of {len(documents)} passages")
         return vectors
 
 
@@ -89,7 +96,7 @@ async def build_index(
     factory: str | None = None,
     total: int | None = None,
     progress: Progress | None = None,
-    batch_size: int = 1024,
+    batch_size: int = 256,
 ) -> Manifest:
     """Build an index at ``folder``, replacing the one that is there only when the new one is complete and on disk.
 
@@ -103,7 +110,7 @@ async def build_index(
         factory: a FAISS factory string; by default the kind follows the number of documents.
         total: how many documents there are, for ``progress``.
         progress: called after each batch.
-        batch_size: documents embedded and written at a time.
+        batch_size: documents embedded, spooled and written at a time.
 
     Raises:
         InvalidInput: no document, a repeated or unusable id, metadata that is not JSON.
@@ -113,15 +120,15 @@ async def build_index(
     """
     recipe = Recipe(embedder, encoder)
     numbered = (cleaned(document, row) for row, document in enumerate(documents))
-    with index_store.locked(folder):
-        made = batches(numbered, recipe, batch_size)
+    with index_store.locked(folder), spooled(folder, embedder) as spool:
+        made = batches(numbered, recipe, batch_size, spool)
         return await publish_batches(folder, made, recipe, factory=factory, total=total, progress=progress)
 
 
-async def batches(documents: Iterable[Document], recipe: Recipe, size: int) -> AsyncIterator[Batch]:
+async def batches(documents: Iterable[Document], recipe: Recipe, size: int, spool: Spool) -> AsyncIterator[Batch]:
     """Batches of so many documents, which are already cleaned."""
     for some in _chunks(documents, size):
-        yield await recipe.batch(some)
+        yield await recipe.batch(some, spool)
 
 
 async def publish_batches(
@@ -134,28 +141,25 @@ async def publish_batches(
     progress: Progress | None = None,
 ) -> Manifest:
     """Write a version of batches and make it the current one; for who has the index's lock. See ``build_index``."""
-    dimension = recipe.embedder.dimension
     with index_store.new_version(folder) as version:
-        spool = version / _SPOOL
-        with DocumentWriter(version / index_store.DOCUMENTS) as writer, spool.open("wb") as vectors:
+        with (
+            DocumentWriter(version / index_store.DOCUMENTS) as writer,
+            VectorWriter(version, recipe.embedder) as vectors,
+        ):
             async for batch in made:
                 writer.add(batch.documents, batch.tokens)
-                vectors.write(np.ascontiguousarray(batch.vectors, dtype=np.float32).tobytes())
+                vectors.add(batch.vectors)
                 if progress is not None:
                     progress(writer.count, total)
+            if writer.count == 0:
+                raise InvalidInput("an index needs at least one document", field="documents")
             writer.finish()
-            count = writer.count
-        if count == 0:
-            raise InvalidInput("an index needs at least one document", field="documents")
-        chosen = factory or faiss_index.choose_factory(count)
-        mapped = np.memmap(spool, dtype=np.float32, mode="r", shape=(count, dimension))
-        faiss_index.build(mapped, chosen, version / index_store.VECTORS)
-        spool.unlink()
+            chosen = vectors.finish(factory)
         manifest = Manifest(
             embedder=recipe.embedder.id,
-            dimension=dimension,
+            dimension=recipe.embedder.dimension,
             factory=chosen,
-            documents=count,
+            documents=writer.count,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             files=index_store.record_files(version),
             encoding=recipe.encoding,

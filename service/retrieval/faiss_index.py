@@ -10,6 +10,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import ConfigurationError, IndexCorrupt, RetrievalError
 from service.retrieval.embedding.embedder import Vectors
@@ -86,7 +87,7 @@ class FaissIndex:
     """A read-only index, searched from several threads at once."""
 
     def __init__(self, path: Path, *, gpu: bool = False) -> None:
-        """Map the file into memory, or copy it to every GPU.
+        """Map the file into memory, and copy it to every GPU that is to search it.
 
         Raises:
             IndexCorrupt: the file is not a FAISS index.
@@ -100,10 +101,11 @@ class FaissIndex:
         lists = _list_count(self._index)
         if lists:
             _set(self._index, "nprobe", min(lists, max(_LEAST_PROBED, round(lists * _PROBED_SHARE))))
+        if lists:
+            faiss.extract_index_ivf(self._index).make_direct_map()  # where the vector of a row lies
         # A GPU's resources serve one search at a time; on a CPU searches run side by side.
         self._turn = threading.Lock() if gpu else None
-        if gpu:
-            self._index = _on_gpus(self._index)
+        self._searched = _on_gpus(self._index) if gpu else self._index
 
     @property
     def count(self) -> int:
@@ -120,9 +122,15 @@ class FaissIndex:
         """Whether the index compares by inner product."""
         return bool(self._index.metric_type == faiss.METRIC_INNER_PRODUCT)
 
-    def vectors(self, first: int, count: int) -> Vectors:
-        """Vectors as they were given, shape [count, dimension], from row ``first``; where ``keeps_vectors`` says so."""
-        found: Vectors = self._index.reconstruct_n(first, count)
+    def vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        """The vectors of rows, shape [rows, dimension], as they were given where ``keeps_vectors`` says so.
+
+        Raises ``RetrievalError`` if FAISS fails.
+        """
+        try:
+            found: Vectors = self._index.reconstruct_batch(rows)
+        except RuntimeError as error:
+            raise RetrievalError(f"FAISS failed: {error}") from error
         return found
 
     def search(self, vector: Vectors, count: int) -> list[tuple[int, float]]:
@@ -132,10 +140,10 @@ class FaissIndex:
         """
         try:
             if self._turn is None:
-                scores, rows = self._index.search(vector[None, :], min(count, self.count))
+                scores, rows = self._searched.search(vector[None, :], min(count, self.count))
             else:
                 with self._turn:
-                    scores, rows = self._index.search(vector[None, :], min(count, self.count))
+                    scores, rows = self._searched.search(vector[None, :], min(count, self.count))
         except (RuntimeError, AssertionError) as error:
             raise RetrievalError(f"FAISS failed: {error}") from error
         return [(int(row), float(score)) for row, score in zip(rows[0], scores[0], strict=True) if row >= 0]

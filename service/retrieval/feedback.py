@@ -7,7 +7,6 @@ Kullback-Leibler divergence is closed, so that no model and no automatic differe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.deadline import Deadline
-from service.domain import Candidate, Ranking, Retrieved
-from service.retrieval.embedding.embedder import Embedder, Vectors, passage_text
+from service.domain import Ranking, Retrieved
+from service.errors import EmbedderError
+from service.retrieval.embedding.embedder import Embedder, QueryVectors, Vectors
 
 TEMPERATURE = 0.1
 """What cosines are divided by, so that they tell passages apart as much as logits do."""
@@ -31,26 +31,25 @@ class Feedback:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
 
-    async def vector(
-        self, query: str, candidates: Sequence[Candidate], ranking: Ranking, deadline: Deadline
-    ) -> Vectors:
-        """The query's vector, shape [dimension], moved toward what ``ranking`` of ``candidates`` says.
+    async def vectors(self, query: str, found: Retrieved, ranking: Ranking, deadline: Deadline) -> QueryVectors:
+        """The query's vectors, the dense one moved toward what ``ranking`` of the candidates ``found`` says.
 
         Scores are taken as log odds, of which the reranker's probabilities are the softmax.
 
         Raises:
-            EmbedderError, DeadlineExceeded: the query or the candidates could not be embedded.
+            EmbedderError, DeadlineExceeded: the query could not be embedded, now or when the candidates were found.
         """
-        texts = [passage_text(candidates[position].document) for position in ranking.order]
-        (vector,) = await self._embedder.embed_queries([query], deadline)
-        passages = await self._embedder.embed_passages(texts, deadline)
+        if found.vectors is None:
+            raise EmbedderError("the candidates were found without vectors, so there is none to move toward")
+        vectors = await self._embedder.embed_query(query, deadline)
         scores = np.array(ranking.scores)
         odds = scores / (1 - scores)
-        return moved(vector, passages, odds / odds.sum())
+        dense = moved(vectors.dense, found.vectors[list(ranking.order)], odds / odds.sum())
+        return replace(vectors, dense=dense)
 
 
 def joined(found: Retrieved, again: Retrieved) -> Retrieved:
-    """What was found, then what only the second search found, marked; with the times of both."""
+    """What was found, then what only the second search found, marked; with the times of both, and no vectors."""
     known = {candidate.document.id for candidate in found.candidates}
     new = (candidate for candidate in again.candidates if candidate.document.id not in known)
     return replace(
@@ -58,6 +57,7 @@ def joined(found: Retrieved, again: Retrieved) -> Retrieved:
         candidates=(*found.candidates, *(replace(candidate, from_feedback=True) for candidate in new)),
         embed_ms=found.embed_ms + again.embed_ms,
         retrieve_ms=found.retrieve_ms + again.retrieve_ms,
+        vectors=None,
     )
 
 

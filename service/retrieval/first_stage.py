@@ -6,7 +6,7 @@ from typing import Protocol
 
 from service.deadline import Deadline
 from service.domain import RetrievalMode, Retrieved
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import QueryVectors
 from service.retrieval.manifest import Manifest
 
 
@@ -22,15 +22,17 @@ class FirstStage(Protocol):
         """Changes whenever the same query could find something else."""
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
         """At most ``count`` candidates, best first, with texts and metadata.
 
-        ``vector``, shape [dimension], takes the place of the query's own, which is then not embedded.
+        ``vectors`` take the place of the query's own, which is then not embedded.
 
         Raises:
+            InvalidInput: sparse retrieval was asked for, and the embedder gives no sparse vectors.
             DeadlineExceeded: the deadline came first.
-            EmbedderError: dense retrieval was asked for and the encoder failed (a hybrid goes on without it, degraded).
+            EmbedderError: dense or sparse retrieval was asked for and the encoder failed (a hybrid goes on without it,
+                degraded).
             RetrievalError: the index itself failed.
         """
 

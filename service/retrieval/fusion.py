@@ -1,16 +1,56 @@
-"""One order from several: reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
+"""One order from several: weighted reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from service.domain import Fused
+from service.domain import Fused, RetrievalMode
 
 RRF_K = 60
 """The paper's constant: how slowly a rank's worth falls."""
 
-HALVES = (1.0, 1.0)
-"""What the dense ranking and the lexical one count in a hybrid."""
+WEIGHTS: Mapping[RetrievalMode, float] = {
+    RetrievalMode.DENSE: 1.0,
+    RetrievalMode.SPARSE: 1.0,
+    RetrievalMode.LEXICAL: 1.0,
+}
+"""The retrievers of a hybrid, and what the ranking of each counts."""
+
+DEPTH = 100
+"""How many of each ranking a hybrid fuses, where not more are asked for."""
+
+Scored = Sequence[tuple[int, float]]
+"""Documents by number, with scores, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is left of several rankings. ``weights`` are those of the rankings; none where there was only one."""
+
+    rows: Scored
+    weights: Sequence[float] = ()
+
+    def behind(self, score: float) -> Fused | None:
+        """What stands behind a document's score, where that is a fused one."""
+        return told_by(score, self.weights) if self.weights else None
+
+
+def retrievers(mode: RetrievalMode, count: int) -> tuple[Sequence[RetrievalMode], int]:
+    """The retrievers that a mode stands for, and how many documents to take of each to find ``count``."""
+    if mode is RetrievalMode.HYBRID:
+        return [*WEIGHTS], max(count, DEPTH)
+    return [mode], count
+
+
+def combined(rankings: Mapping[RetrievalMode, Scored], count: int) -> Found:
+    """The only ranking as it is, or the fusion of several by ``WEIGHTS``; at most ``count`` of it."""
+    if len(rankings) == 1:
+        (ranking,) = rankings.values()
+        return Found(ranking[:count])
+    weights = [WEIGHTS[retriever] for retriever in rankings]
+    fused = reciprocal_rank_fusion([[row for row, _ in ranking] for ranking in rankings.values()], weights)
+    return Found(fused[:count], weights)
 
 
 def reciprocal_rank_fusion(

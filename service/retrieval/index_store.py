@@ -4,8 +4,11 @@
       CURRENT                     name of the version in use, one line
       versions/20261121T093000-5f0c/
         manifest.json  vectors.faiss  documents.sqlite
+        sparse.index            where the embedder gives sparse vectors, see sparse_index.py
+        pieces.npy              where a passage has more than one dense vector, see dense_index.py
         changes.log             what is to be added to this version and deleted from it, see change_log.py
       versions/20261120T180000-91aa/    the one before
+      spool.sqlite              vectors computed for a build that has not ended, see spool.py
 
 A version whose documents and vectors are in Milvus has a manifest alone, which names their collection.
 
@@ -39,8 +42,12 @@ from service.retrieval.manifest import FileRecord, Manifest
 MANIFEST = "manifest.json"
 VECTORS = "vectors.faiss"
 DOCUMENTS = "documents.sqlite"
+SPARSE = "sparse.index"
+PIECES = "pieces.npy"
 CHANGES = "changes.log"
+SPOOL = "spool.sqlite"
 
+_ALWAYS, _SOMETIMES = (VECTORS, DOCUMENTS), (SPARSE, PIECES)
 _POINTER = "CURRENT"
 _VERSIONS = "versions"
 _LOCK = ".lock"
@@ -79,7 +86,8 @@ def read_manifest(version: Path) -> Manifest:
 
 def verify(version: Path, manifest: Manifest, *, checksums: bool = True) -> None:
     """Compare the files with the manifest: sizes always, bytes unless told not to. Raises ``IndexCorrupt``."""
-    if set(manifest.files) != (set() if manifest.collection else {VECTORS, DOCUMENTS}):
+    listed, needed = set(manifest.files), set() if manifest.collection else {*_ALWAYS}
+    if not needed <= listed <= (needed and {*_ALWAYS, *_SOMETIMES}):
         raise IndexCorrupt(f"{version / MANIFEST} lists {sorted(manifest.files)}")
     for name, promised in manifest.files.items():
         path = version / name
@@ -97,7 +105,7 @@ def fingerprint(root: Path) -> tuple[object, ...]:
     """Differs whenever ``CURRENT`` or a file of the version that it names does; quick, and never an error."""
     name = _pointed_at(root)
     version = root / _VERSIONS / (name if name and _VERSION_NAME.fullmatch(name) else "")
-    return name, *(_stamp(version / file) for file in (MANIFEST, VECTORS, DOCUMENTS))
+    return name, *(_stamp(version / file) for file in (MANIFEST, *_ALWAYS, *_SOMETIMES))
 
 
 @contextmanager
@@ -149,7 +157,8 @@ def new_version(root: Path) -> Iterator[Path]:
 
 def record_files(version: Path) -> dict[str, FileRecord]:
     """Sizes and checksums of a version's files, for its manifest."""
-    return {name: FileRecord((version / name).stat().st_size, _sha256(version / name)) for name in (VECTORS, DOCUMENTS)}
+    names = (*_ALWAYS, *(name for name in _SOMETIMES if (version / name).exists()))
+    return {name: FileRecord((version / name).stat().st_size, _sha256(version / name)) for name in names}
 
 
 def publish(root: Path, version: Path, manifest: Manifest) -> None:

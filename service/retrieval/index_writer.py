@@ -2,7 +2,7 @@
 
 Changes are acknowledged when they are on the disk, and found by searches from the next version on, which is made of
 the version before and the log. A document that is added in the place of another moves to the end; nothing else changes
-its order, vector or tokens. An index whose kind does not keep exact vectors, such as one of inverted lists with 8-bit
+its order, vectors or tokens. An index whose kind does not keep exact vectors, such as one of inverted lists with 8-bit
 codes, is embedded anew. Changes are held in memory: a whole corpus is for ``build_index``.
 """
 
@@ -19,10 +19,20 @@ from service.retrieval import change_log, faiss_index, index_store
 from service.retrieval.builder import Batch, Progress, Recipe, batches, publish_batches
 from service.retrieval.change_log import Change, Delete, Put
 from service.retrieval.document_store import DocumentReader, cleaned
-from service.retrieval.faiss_index import FaissIndex
 from service.retrieval.manifest import Manifest
+from service.retrieval.spool import Spool, spooled
+from service.retrieval.vector_reader import VectorReader
 
 _BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The open version that the next one is made of, and where vectors that it lacks are spooled."""
+
+    documents: DocumentReader
+    vectors: VectorReader
+    spool: Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +95,12 @@ class IndexWriter:
             return self._manifest
         index_store.verify(self._version, self._manifest)
         last = _last_by_id(changes)
-        with closing(DocumentReader(self._documents)) as reader:
+        vectors = VectorReader(self._version, self._manifest)
+        with closing(DocumentReader(self._documents)) as reader, spooled(self._folder, self._recipe.embedder) as spool:
             total = _count_after(reader, last)
-            made = self._next(reader, last)
+            made = self._next(_Before(reader, vectors, spool), last)
             manifest = await publish_batches(
-                self._folder, made, self._recipe, factory=self._factory(), total=total, progress=progress
+                self._folder, made, self._recipe, factory=self._factory(vectors), total=total, progress=progress
             )
         self._version, self._manifest = index_store.current_version(self._folder), manifest
         return manifest
@@ -113,36 +124,33 @@ class IndexWriter:
             change_log.append(self._log, changes)
         return _effect(new, there)
 
-    def _factory(self) -> str | None:
-        """The kind that was asked for when the index was built; ``None`` where it follows the number of documents."""
+    def _factory(self, vectors: VectorReader) -> str | None:
+        """The kind that was asked for when the index was built; ``None`` where it follows the number of vectors."""
         built = self._manifest.factory
-        return None if built == faiss_index.choose_factory(self._manifest.documents) else built
+        return None if built == faiss_index.choose_factory(vectors.dense.pieces) else built
 
-    async def _next(self, reader: DocumentReader, last: dict[str, Change]) -> AsyncIterator[Batch]:
+    async def _next(self, before: _Before, last: dict[str, Change]) -> AsyncIterator[Batch]:
         """What stays of the version before, then what is added."""
-        index = None
-        if faiss_index.keeps_vectors(self._manifest.factory):
-            index = FaissIndex(self._version / index_store.VECTORS)
-        for first in range(0, reader.count, _BATCH):
-            stored = reader.fetch(range(first, min(first + _BATCH, reader.count)))
+        count = before.documents.count
+        for first in range(0, count, _BATCH):
+            stored = before.documents.fetch(range(first, min(first + _BATCH, count)))
             rows = [row for row in sorted(stored) if stored[row][0].id not in last]
             if rows:
-                yield await self._kept(index, [stored[row] for row in rows], rows)
+                yield await self._kept(before, [stored[row] for row in rows], rows)
         added = [change.document for change in last.values() if isinstance(change, Put)]
-        async for batch in batches(added, self._recipe, _BATCH):
+        async for batch in batches(added, self._recipe, _BATCH, before.spool):
             yield batch
 
     async def _kept(
-        self, index: FaissIndex | None, stored: Sequence[tuple[Document, TokenIds | None]], rows: Sequence[int]
+        self, before: _Before, stored: Sequence[tuple[Document, TokenIds | None]], rows: Sequence[int]
     ) -> Batch:
         """Documents that stay, with the vectors and tokens that they have where those are still right."""
         documents = [document for document, _ in stored]
         same = self._manifest.encoding == self._recipe.encoding
         tokens = [ids for _, ids in stored] if same else self._recipe.tokens(documents)
-        if index is None:
-            return Batch(documents, tokens, await self._recipe.vectors(documents))
-        vectors = index.vectors(rows[0], rows[-1] - rows[0] + 1)
-        return Batch(documents, tokens, vectors[[row - rows[0] for row in rows]])
+        if before.vectors.exact:
+            return Batch(documents, tokens, before.vectors.vectors(rows))
+        return Batch(documents, tokens, await before.spool.vectors(documents, self._recipe.vectors))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from service.deadline import Deadline
 from service.domain import RetrievalMode, Retrieved
 from service.errors import NotFound
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import QueryVectors
 from service.retrieval.first_stage import IndexStage
 from service.retrieval.manifest import Manifest
 
@@ -66,13 +66,13 @@ class LiveIndex:
         return self._current.stage.manifest
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
         """At most ``count`` candidates, best first; see ``FirstStage``. Raises ``NotFound`` once it is closed."""
         if self._closed:
             raise NotFound(f"the index {self.name} is not served any more", field="index")
         with self._current.leased() as stage:
-            return await stage.retrieve(query, count, mode, deadline, vector=vector)
+            return await stage.retrieve(query, count, mode, deadline, vectors=vectors)
 
     def replace(self, stage: IndexStage) -> None:
         """Search ``stage`` from now on."""

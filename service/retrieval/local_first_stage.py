@@ -1,4 +1,7 @@
-"""The first stage over an index folder of this machine: FAISS and SQLite's full text, alone or fused."""
+"""The first stage over an index folder of this machine: vectors and SQLite's full text, one of them or all fused.
+
+Each candidate comes with its ``Evidence`` where the query has vectors, whichever retriever found it.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,22 @@ from pathlib import Path
 import numpy as np
 
 from service.deadline import Deadline
-from service.domain import Candidate, PassageTokens, RetrievalMode, Retrieved
+from service.domain import Candidate, Evidence, PassageTokens, RetrievalMode, Retrieved
 from service.errors import IndexCorrupt, RetrievalError
 from service.observability.spans import span
-from service.retrieval import faiss_index, index_store, lexical
+from service.retrieval import faiss_index, fusion, index_store, lexical, sparse_index
 from service.retrieval.document_store import DocumentReader
-from service.retrieval.embedding.embedder import Embedder, Vectors
-from service.retrieval.faiss_index import FaissIndex
-from service.retrieval.fusion import HALVES, reciprocal_rank_fusion, told_by
+from service.retrieval.embedding.embedder import Embedder, QueryVectors, Vectors
+from service.retrieval.fusion import Found, Scored
 from service.retrieval.manifest import Manifest
 from service.retrieval.milvus.options import MilvusOptions
-from service.retrieval.query_vector import query_vector
+from service.retrieval.query_vectors import query_vectors
+from service.retrieval.sparse_index import Scores
+from service.retrieval.vector_reader import VectorReader
 from service.retrieval.workers import Workers
 
-FUSION_DEPTH = 100
-"""How many of each half a hybrid fuses."""
-
 _STEPS_BETWEEN_CLOCK_READS = 20_000
-_WARMING_QUERY, _WARMING_COUNT = "what is new", 10
+_WARMING_QUERY, _WARMING_COUNT, _WARMING_TERMS = "what is new", 10, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Options:
 
     ``threads`` bounds the searches that run at once. ``checksums=False`` spares reading a huge index in full when it is
     opened. ``hybrid_embed_timeout`` is how many seconds a hybrid waits for its query vector, at most half of the time
-    left, before it goes on without the dense half. ``milvus`` is where the passages of indexes without files are.
+    left, before it goes on without vectors. ``milvus`` is where the passages of indexes without files are.
     """
 
     threads: int = 4
@@ -51,17 +52,20 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is searched for. ``vector``, shape [dimension], is missing where the dense half is not wanted or failed."""
+    """What is searched for. ``vectors`` are missing where they are not wanted or the embedder failed."""
 
     text: str
-    vector: Vectors | None
+    vectors: QueryVectors | None
     mode: RetrievalMode
     count: int
 
-    @property
-    def fused(self) -> bool:
-        """Whether both halves are searched."""
-        return self.vector is not None and self.mode is not RetrievalMode.DENSE
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Matches:
+    """How well documents match the query: each one's nearest piece, shape [documents, dimension], and evidence."""
+
+    pieces: Vectors
+    evidence: Sequence[Evidence]
 
 
 class LocalFirstStage:
@@ -72,7 +76,7 @@ class LocalFirstStage:
         name: str,
         manifest: Manifest,
         embedder: Embedder,
-        index: FaissIndex,
+        vectors: VectorReader,
         readers: Sequence[DocumentReader],
         options: Options,
     ) -> None:
@@ -80,7 +84,7 @@ class LocalFirstStage:
         self._manifest = manifest
         self._version = manifest.version  # made by hashing all of the manifest: once is enough
         self._embedder = embedder
-        self._index = index
+        self._vectors = vectors
         self._readers = readers
         self._options = options
         self._workers = Workers(readers, f"retrieval-{name}", faiss_index.use_one_thread)
@@ -103,14 +107,9 @@ class LocalFirstStage:
         manifest = index_store.read_manifest(version)
         manifest.require_embedder(embedder.id, embedder.dimension)
         index_store.verify(version, manifest, checksums=options.checksums)
-        index = FaissIndex(version / index_store.VECTORS, gpu=options.gpu)
-        if (index.count, index.dimension) != (manifest.documents, manifest.dimension):
-            raise IndexCorrupt(
-                f"{version} promises {manifest.documents} vectors of {manifest.dimension} dimensions,"
-                f" FAISS holds {index.count} of {index.dimension}"
-            )
+        vectors = VectorReader(version, manifest, gpu=options.gpu)
         readers = _open_readers(version / index_store.DOCUMENTS, options.threads, manifest.documents)
-        return cls(name or folder.name, manifest, embedder, index, readers, options)
+        return cls(name or folder.name, manifest, embedder, vectors, readers, options)
 
     @property
     def name(self) -> str:
@@ -128,30 +127,33 @@ class LocalFirstStage:
         return self._manifest
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
         """At most ``count`` candidates, best first; see ``FirstStage``.
 
-        Scores are inner products (dense), BM25 (lexical) or sums of reciprocal ranks (hybrid).
+        Scores are inner products (dense, sparse), BM25 (lexical) or weighted sums of reciprocal ranks (hybrid).
         """
         started = time.perf_counter()
         degraded = None
-        if vector is None:
+        if vectors is None:
             patience = self._options.hybrid_embed_timeout
-            vector, degraded = await query_vector(self._embedder, query, mode, deadline, patience)
+            vectors, degraded = await query_vectors(self._embedder, query, mode, deadline, patience)
         embedded = time.perf_counter()
 
-        question = _Question(query, vector, mode, count)
+        question = _Question(query, vectors, mode, count)
         with span("retrieve", index=self._name, mode=mode.value, count=count):
-            candidates = await self._workers.run(lambda reader: self._search(reader, question, deadline), deadline)
+            candidates, pieces = await self._workers.run(
+                lambda reader: self._search(reader, question, deadline), deadline
+            )
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
-        return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded)
+        return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded, pieces)
 
     async def warm(self) -> None:
         """Run a whole search, but for the query's embedding, on every thread. Raises ``RetrievalError`` if it fails."""
         dimension, never = self._manifest.dimension, Deadline.never()
-        vector = np.full(dimension, dimension**-0.5, dtype=np.float32)
-        question = _Question(_WARMING_QUERY, vector, RetrievalMode.HYBRID, _WARMING_COUNT)
+        dense = np.full(dimension, dimension**-0.5, dtype=np.float32)
+        sparse = np.arange(_WARMING_TERMS, dtype=np.uint32), np.ones(_WARMING_TERMS, dtype=np.float32)
+        question = _Question(_WARMING_QUERY, QueryVectors(dense, sparse), RetrievalMode.HYBRID, _WARMING_COUNT)
 
         def search(reader: DocumentReader) -> None:
             self._search(reader, question, never)
@@ -164,38 +166,56 @@ class LocalFirstStage:
         for reader in self._readers:
             reader.close()
 
-    def _search(self, reader: DocumentReader, question: _Question, deadline: Deadline) -> tuple[Candidate, ...]:
-        """The whole of a search, on a worker's thread."""
+    def _search(
+        self, reader: DocumentReader, question: _Question, deadline: Deadline
+    ) -> tuple[tuple[Candidate, ...], Vectors | None]:
+        """The whole of a search, on a worker's thread; also the vectors that ``Retrieved`` holds."""
         reader.connection.set_progress_handler(lambda: deadline.expired, _STEPS_BETWEEN_CLOCK_READS)
+        sparse = self._sparse_scores(question.vectors)
         try:
-            return self._hydrate(reader, self._find(reader, question), fused=question.fused)
+            found = self._find(reader, question, sparse)
+            matches = self._matches([row for row, _ in found.rows], question.vectors, sparse)
+            candidates = self._hydrate(reader, found, matches)
         except (sqlite3.Error, KeyError) as error:
             deadline.check("retrieval")
             raise RetrievalError(f"the index {self._name} failed: {error!r}") from error
+        return candidates, None if matches is None else matches.pieces
 
-    def _find(self, reader: DocumentReader, question: _Question) -> list[tuple[int, float]]:
-        """Row numbers with scores, best first."""
-        text, vector, count = question.text, question.vector, question.count
-        if vector is None:
-            return lexical.search(reader.connection, text, count)
-        if question.mode is RetrievalMode.DENSE:
-            return self._index.search(vector, count)
-        depth = max(count, FUSION_DEPTH)
-        halves = (self._index.search(vector, depth), lexical.search(reader.connection, text, depth))
-        rankings = [[row for row, _ in half] for half in halves]
-        return reciprocal_rank_fusion(rankings, HALVES)[:count]
+    def _sparse_scores(self, vectors: QueryVectors | None) -> Scores | None:
+        if vectors is None or vectors.sparse is None or self._vectors.sparse is None:
+            return None
+        return self._vectors.sparse.scores(vectors.sparse)
 
-    def _hydrate(
-        self, reader: DocumentReader, found: Sequence[tuple[int, float]], *, fused: bool
-    ) -> tuple[Candidate, ...]:
-        stored = reader.fetch([row for row, _ in found])
+    def _find(self, reader: DocumentReader, question: _Question, sparse: Scores | None) -> Found:
+        wanted, depth = fusion.retrievers(question.mode, question.count)
+        rankings: dict[RetrievalMode, Scored] = {}
+        if question.vectors is not None and RetrievalMode.DENSE in wanted:
+            rankings[RetrievalMode.DENSE] = self._vectors.dense.search(question.vectors.dense, depth)
+        if sparse is not None and RetrievalMode.SPARSE in wanted:
+            rankings[RetrievalMode.SPARSE] = sparse_index.best(sparse, depth)
+        if RetrievalMode.LEXICAL in wanted:
+            rankings[RetrievalMode.LEXICAL] = lexical.search(reader.connection, question.text, depth)
+        return fusion.combined(rankings, question.count)
+
+    def _matches(self, rows: Sequence[int], vectors: QueryVectors | None, sparse: Scores | None) -> _Matches | None:
+        if vectors is None:
+            return None
+        chosen = np.array(rows, np.int64)
+        pieces = self._vectors.dense.nearest_pieces(vectors.dense, chosen)
+        cosines = (pieces @ vectors.dense).tolist()
+        products = [0.0] * len(rows) if sparse is None else sparse[chosen].tolist()
+        name = self._manifest.embedder
+        return _Matches(pieces, [Evidence(name, *both) for both in zip(cosines, products, strict=True)])
+
+    def _hydrate(self, reader: DocumentReader, found: Found, matches: _Matches | None) -> tuple[Candidate, ...]:
+        stored = reader.fetch([row for row, _ in found.rows])
         candidates = []
-        for rank, (row, score) in enumerate(found, start=1):
+        for rank, (row, score) in enumerate(found.rows, start=1):
             document, ids = stored[row]
             encoding = self._manifest.encoding
             tokens = None if ids is None or encoding is None else PassageTokens(encoding, ids)
-            behind = told_by(score, HALVES) if fused else None
-            candidates.append(Candidate(document, rank, score, tokens, fused=behind))
+            evidence = None if matches is None else matches.evidence[rank - 1]
+            candidates.append(Candidate(document, rank, score, tokens, fused=found.behind(score), evidence=evidence))
         return tuple(candidates)
 
 

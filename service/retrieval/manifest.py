@@ -11,8 +11,10 @@ from typing import Any
 
 from service.errors import IndexCorrupt, IndexIncompatible
 
-FORMAT = 1
-"""Raised whenever an older service could misread the files."""
+FORMAT = 2
+"""Raised whenever an older service could misread the files, or vectors would be made of other pieces of a passage."""
+
+REBUILD = "rebuild it: onepass index build SOURCE --name NAME"
 
 METRIC = "inner_product"
 """Vectors are unit length, so this is the cosine."""
@@ -48,8 +50,6 @@ class Manifest:
         """A hash of everything that decides what a query finds: all of the manifest but the time of its making."""
         promised = asdict(self)
         del promised["created"]
-        if self.collection is None:  # indexes of files keep the versions that they had before there were others
-            del promised["collection"]
         return hashlib.sha256(json.dumps(promised, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -67,7 +67,7 @@ class Manifest:
         if (self.embedder, self.dimension) != (name, dimension):
             raise IndexIncompatible(
                 f"the index was built with {self.embedder} ({self.dimension} dimensions),"
-                f" the service runs {name} ({dimension})"
+                f" the service runs {name} ({dimension}); {REBUILD}"
             )
 
     def to_json(self) -> str:
@@ -88,7 +88,7 @@ class Manifest:
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise IndexCorrupt(f"manifest.json is not the manifest of an index: {error!r}") from error
         if found != FORMAT:
-            raise IndexIncompatible(f"the index is of format {found!r}, this service reads format {FORMAT}")
+            raise IndexIncompatible(f"the index is of format {found!r}, this service reads format {FORMAT}; {REBUILD}")
         try:
             version = fields.pop("version")
             files = {name: FileRecord(**record) for name, record in fields.pop("files").items()}

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from service.domain import Document
 from service.retrieval import index_store
 from service.retrieval.builder import Recipe, build_index
-from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.static import StaticEmbedder
 from service.retrieval.index_writer import index_writer
 from service.settings import EngineKind, EngineSettings, IndexSettings, ServerSettings, Settings
 from tests.serving import serving

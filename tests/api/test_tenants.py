@@ -20,7 +20,7 @@ from service.pipeline import Pipeline
 from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
-from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.static import StaticEmbedder
 from service.retrieval.feedback import Feedback
 from service.settings import EngineKind, Settings
 from tests.reranking import unbounded

@@ -34,7 +34,7 @@ from service.pipeline import Pipeline
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.reranking import Reranking
-from service.retrieval.embedding.builtin import StaticEmbedder
+from service.retrieval.embedding.static import StaticEmbedder
 from service.retrieval.feedback import Feedback
 from service.settings import LimitSettings, Overflow
 from tests.admission.clock import measured

@@ -10,7 +10,7 @@ from service.deadline import Deadline
 from service.domain import Document
 from service.errors import ConfigurationError, EmbedderError, IndexMissing, InvalidInput
 from service.retrieval.builder import build_index
-from service.retrieval.embedding.embedder import Vectors, passage_text
+from service.retrieval.embedding.embedder import PassageVectors, Vectors, passage_text
 from service.retrieval.index_store import current_version
 from service.retrieval.inspection import inspect_index
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.anyio
 class Odd(AxisEmbedder):
     """Gives whatever it is told to."""
 
-    def __init__(self, vectors: Vectors) -> None:
-        super().__init__()
+    def __init__(self, vectors: PassageVectors, *, sparse: bool = False) -> None:
+        super().__init__(sparse=sparse)
         self._given = vectors
 
-    async def embed_passages(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
+    async def embed_passages(self, documents: Sequence[Document], deadline: Deadline) -> PassageVectors:
         return self._given
 
 
@@ -37,11 +37,12 @@ async def test_an_index_says_what_it_holds(tmp_path: Path) -> None:
     assert (summary.embedder, summary.dimension) == ("axes-1", 4)
     assert (summary.factory, summary.metric, summary.encoding) == ("Flat", "inner_product", "letters-1")
     assert summary.total_bytes == sum(
-        (summary.folder / name).stat().st_size for name in ("vectors.faiss", "documents.sqlite")
+        (summary.folder / name).stat().st_size for name in ("vectors.faiss", "documents.sqlite", "sparse.index")
     )
     assert sorted(path.name for path in summary.folder.iterdir()) == [
         "documents.sqlite",
         "manifest.json",
+        "sparse.index",
         "vectors.faiss",
     ]
 
@@ -87,7 +88,7 @@ async def test_a_rebuild_replaces_and_a_failed_one_does_not(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError):
         await build_index(tmp_path, FRUIT, AxisEmbedder(), factory="IVF100,Flat")
     with pytest.raises(EmbedderError):
-        await build_index(tmp_path, FRUIT, AxisEmbedder(broken=True))
+        await build_index(tmp_path, FRUIT, AxisEmbedder(broken=True, version="2"))
     assert inspect_index(tmp_path).version == first.version
     second = await build_index(tmp_path, FRUIT[1:], AxisEmbedder())
     assert inspect_index(tmp_path).version == second.version != first.version
@@ -103,7 +104,7 @@ async def test_a_failed_first_build_leaves_no_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize("vectors", [np.ones((3, 4)), np.ones((4, 5)), np.full((4, 4), np.nan)])
 async def test_vectors_that_cannot_be_are_refused(tmp_path: Path, vectors: Vectors) -> None:
     with pytest.raises(EmbedderError):
-        await build_index(tmp_path, FRUIT, Odd(vectors))
+        await build_index(tmp_path, FRUIT, Odd(PassageVectors.whole(vectors)))
 
 
 def test_title_and_text_are_embedded_together() -> None:

@@ -58,17 +58,27 @@ async def test_the_vector_goes_toward_the_passage_that_was_ranked_first() -> Non
     candidates = [Candidate(document, rank, 1.0) for rank, document in enumerate(FRUIT, 1)]
     ranking = Ranking((2, 0, 1, 3), (0.9, 0.2, 0.1, 0.05), None, None, None)
     embedder = AxisEmbedder()
-    vector = await Feedback(embedder).vector("apple or cherry", candidates, ranking, Deadline.never())
-    (before,) = await embedder.embed_queries(["apple or cherry"], Deadline.never())
-    assert vector[2] > before[2]
-    assert vector[0] < before[0]
+    vectors = (await embedder.embed_passages(FRUIT, Deadline.never())).dense
+    retrieved = Retrieved(tuple(candidates), "v1", 1.0, 2.0, vectors=vectors)
+    query = await Feedback(embedder).vectors("apple or cherry", retrieved, ranking, Deadline.never())
+    before = await embedder.embed_query("apple or cherry", Deadline.never())
+    assert query.dense[2] > before.dense[2]
+    assert query.dense[0] < before.dense[0]
+    assert query.sparse is not None
+    assert query.sparse[0].tolist() == [0, 2]
+
+
+def found(vectors: np.ndarray | None) -> Retrieved:
+    return Retrieved((Candidate(FRUIT[0], 1, 1.0),), "v1", 1.0, 2.0, vectors=vectors)
 
 
 @pytest.mark.anyio
 async def test_an_encoder_that_fails_is_an_error() -> None:
     ranking = Ranking((0,), (0.5,), None, None, None)
     with pytest.raises(EmbedderError):
-        await Feedback(AxisEmbedder(broken=True)).vector("q", [Candidate(FRUIT[0], 1, 1.0)], ranking, Deadline.never())
+        await Feedback(AxisEmbedder(broken=True)).vectors("q", found(np.ones((1, 4))), ranking, Deadline.never())
+    with pytest.raises(EmbedderError, match="without vectors"):
+        await Feedback(AxisEmbedder()).vectors("q", found(None), ranking, Deadline.never())
 
 
 def test_what_only_the_second_search_found_stands_behind_and_is_marked() -> None:

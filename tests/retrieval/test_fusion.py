@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.retrieval.fusion import HALVES, reciprocal_rank_fusion, told_by
+from service.retrieval.fusion import reciprocal_rank_fusion, told_by
 
 rankings = st.lists(st.lists(st.integers(0, 50), unique=True, max_size=20), max_size=4)
 
@@ -25,15 +25,15 @@ def test_equal_scores_are_ordered_by_number() -> None:
 
 @given(st.integers(1, 1000))
 def test_a_score_tells_the_rank_that_all_would_agree_on(rank: int) -> None:
-    told = told_by(2 / (60 + rank), HALVES)
+    told = told_by(2 / (60 + rank), (1.0, 1.0))
     assert told.rankings == 2
     assert told.rank == pytest.approx(rank)
 
 
 def test_a_ranking_that_lacks_an_item_disagrees() -> None:
-    [(_, both), *_, (_, one)] = reciprocal_rank_fusion([[1, 2, 3], [1, 2]], HALVES)
-    assert told_by(both, HALVES).rank == pytest.approx(1)
-    assert told_by(one, HALVES).rank == pytest.approx(66)  # third in one, missing in the other
+    [(_, both), *_, (_, one)] = reciprocal_rank_fusion([[1, 2, 3], [1, 2]], (1.0, 1.0))
+    assert told_by(both, (1.0, 1.0)).rank == pytest.approx(1)
+    assert told_by(one, (1.0, 1.0)).rank == pytest.approx(66)  # third in one, missing in the other
 
 
 @given(rankings)

@@ -11,7 +11,7 @@ from service.domain import Document, PassageTokens, RetrievalMode
 from service.errors import IndexCorrupt, IndexFolderError, IndexIncompatible, IndexMissing, InvalidInput
 from service.retrieval import index_store
 from service.retrieval.builder import Recipe, build_index
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import PassageVectors
 from service.retrieval.index_writer import Effect, index_writer
 from service.retrieval.local_first_stage import LocalFirstStage
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder, ids
@@ -26,9 +26,9 @@ class CountingEmbedder(AxisEmbedder):
         super().__init__(version=version)
         self.embedded = 0
 
-    async def embed_passages(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
-        self.embedded += len(texts)
-        return await super().embed_passages(texts, deadline)
+    async def embed_passages(self, documents: Sequence[Document], deadline: Deadline) -> PassageVectors:
+        self.embedded += len(documents)
+        return await super().embed_passages(documents, deadline)
 
 
 class CountingEncoder(LetterEncoder):
@@ -135,7 +135,7 @@ async def contents(folder: Path) -> list[tuple[Document, float, list[int]]]:
 
 
 async def test_vectors_that_are_not_kept_exactly_are_made_anew(tmp_path: Path) -> None:
-    many = [Document(f"d{n}", "apple " * (n % 7) + "cherry " * (n % 5)) for n in range(100)]
+    many = [Document(f"d{n}", f"{n} " + "apple " * (n % 7) + "cherry " * (n % 5)) for n in range(100)]
     await build_index(tmp_path, many, AxisEmbedder(), factory="IVF2,SQ8")
     making = recipe()
     with index_writer(tmp_path, making) as writer:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from service.deadline import Deadline
 from service.domain import RetrievalMode, Retrieved
 from service.errors import NotFound
 from service.retrieval.builder import build_index
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import QueryVectors
 from service.retrieval.live_index import LiveIndex
 from service.retrieval.local_first_stage import LocalFirstStage
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, ids
@@ -26,10 +25,10 @@ class HeldEmbedder(AxisEmbedder):
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
 
-    async def embed_queries(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
+    async def embed_query(self, text: str, deadline: Deadline) -> QueryVectors:
         self.asked.set()
         await self.go_on.wait()
-        return await super().embed_queries(texts, deadline)
+        return await super().embed_query(text, deadline)
 
 
 async def opened(folder: Path, count: int, embedder: AxisEmbedder) -> LocalFirstStage:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +23,9 @@ from service.errors import (
 )
 from service.retrieval import index_store
 from service.retrieval.builder import build_index
-from service.retrieval.embedding.builtin import StaticEmbedder
-from service.retrieval.embedding.embedder import Vectors
-from service.retrieval.fusion import HALVES, told_by
+from service.retrieval.embedding.embedder import QueryVectors
+from service.retrieval.embedding.static import StaticEmbedder
+from service.retrieval.fusion import WEIGHTS, told_by
 from service.retrieval.local_first_stage import LocalFirstStage, Options
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder, ids
 
@@ -34,10 +34,10 @@ NEVER = Deadline.never()
 
 
 class SlowEmbedder(AxisEmbedder):
-    async def embed_queries(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
+    async def embed_query(self, text: str, deadline: Deadline) -> QueryVectors:
         await asyncio.sleep(min(5, deadline.remaining))
         deadline.check("embedding")
-        return await super().embed_queries(texts, deadline)
+        return await super().embed_query(text, deadline)
 
 
 @pytest.fixture
@@ -84,15 +84,17 @@ async def test_without_stored_tokens_there_are_none(tmp_path: Path) -> None:
     await stage.close()
 
 
-async def test_a_hybrid_holds_what_either_half_found(stage: LocalFirstStage) -> None:
+async def test_a_hybrid_holds_what_any_retriever_found(stage: LocalFirstStage) -> None:
     found = await stage.retrieve("yellow cherry", 4, RetrievalMode.HYBRID, NEVER)
     assert set(ids(found.candidates)[:2]) == {"b", "c"}
     assert len(set(ids(found.candidates))) == len(found.candidates) == 4
-    assert [each.fused for each in found.candidates] == [told_by(each.score, HALVES) for each in found.candidates]
+    assert [each.fused for each in found.candidates] == [
+        told_by(each.score, [*WEIGHTS.values()]) for each in found.candidates
+    ]
 
 
-@pytest.mark.parametrize("mode", [RetrievalMode.DENSE, RetrievalMode.LEXICAL])
-async def test_one_half_alone_is_not_fused(stage: LocalFirstStage, mode: RetrievalMode) -> None:
+@pytest.mark.parametrize("mode", [RetrievalMode.DENSE, RetrievalMode.SPARSE, RetrievalMode.LEXICAL])
+async def test_one_ranking_alone_is_not_fused(stage: LocalFirstStage, mode: RetrievalMode) -> None:
     found = await stage.retrieve("banana", 3, mode, NEVER)
     assert found.candidates
     assert not any(each.fused for each in found.candidates)

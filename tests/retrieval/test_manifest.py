@@ -34,9 +34,17 @@ def test_the_version_follows_the_contents_and_not_the_clock() -> None:
     assert replace(MANIFEST, encoding=None).version != MANIFEST.version
 
 
-def test_a_newer_format_is_refused_by_name() -> None:
-    with pytest.raises(IndexIncompatible, match=f"format {FORMAT + 1}"):
-        Manifest.from_json(changed(format=FORMAT + 1, unheard_of=True))
+@pytest.mark.parametrize("found", [1, FORMAT + 1])
+def test_another_format_is_refused_with_the_command_that_helps(found: int) -> None:
+    with pytest.raises(IndexIncompatible, match=f"format {found}.*onepass index build SOURCE --name NAME"):
+        Manifest.from_json(changed(format=found, unheard_of=True))
+
+
+def test_another_embedder_is_refused_with_the_command_that_helps() -> None:
+    MANIFEST.require_embedder("axes-1", 4)
+    for name, dimension in (("axes-2", 4), ("axes-1", 5)):
+        with pytest.raises(IndexIncompatible, match=r"axes-1 .*onepass index build SOURCE --name NAME"):
+            MANIFEST.require_embedder(name, dimension)
 
 
 @pytest.mark.parametrize("field", ["embedder", "dimension", "factory", "documents", "files", "version", "encoding"])
@@ -49,7 +57,7 @@ def test_a_manifest_edited_by_hand_is_refused(field: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "null", "[]", "7", '"format"', "{}", "{", '{"format": 1}'),
+        *("", "null", "[]", "7", '"format"', "{}", "{", '{"format": 2}'),
         *(changed(files=[]), changed(surplus=1), changed(created="yesterday")),
     ],
 )

@@ -16,9 +16,10 @@ import numpy as np
 from pydantic import SecretStr
 
 from service.deadline import Deadline
+from service.domain import Document
 from service.errors import ConfigurationError, DeadlineExceeded, EmbedderError
 from service.observability.spans import outgoing
-from service.retrieval.embedding.embedder import Vectors
+from service.retrieval.embedding.embedder import PassageVectors, QueryVectors, Vectors, passage_text
 
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FIRST_PAUSE = 0.1
@@ -45,11 +46,13 @@ class OpenAIOptions:
 
 
 class OpenAIEmbedder:
-    """Implements ``Embedder`` over HTTP.
+    """Implements ``Embedder`` over HTTP. It gives no sparse vectors.
 
     Texts go out in batches, a bounded number at a time. What may succeed later (429, 5xx, a broken connection) is tried
     again after a pause that doubles and honours ``Retry-After``, for as long as the deadline leaves room for it.
     """
+
+    sparse = False
 
     def __init__(self, url: str, model: str, dimension: int, options: OpenAIOptions | None = None) -> None:
         """Nothing is sent yet.
@@ -92,13 +95,15 @@ class OpenAIEmbedder:
         """Length of each vector."""
         return self._dimension
 
-    async def embed_queries(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
-        """Unit vectors of queries, shape [texts, dimension]. Raises ``EmbedderError`` or ``DeadlineExceeded``."""
-        return await self._embed([self._options.query_prefix + text for text in texts], deadline)
+    async def embed_query(self, text: str, deadline: Deadline) -> QueryVectors:
+        """The vector of a query. Raises ``EmbedderError`` or ``DeadlineExceeded``."""
+        (vector,) = await self._embed([self._options.query_prefix + text], deadline)
+        return QueryVectors(vector)
 
-    async def embed_passages(self, texts: Sequence[str], deadline: Deadline) -> Vectors:
-        """Unit vectors of passages, shape [texts, dimension]. Raises ``EmbedderError`` or ``DeadlineExceeded``."""
-        return await self._embed([self._options.passage_prefix + text for text in texts], deadline)
+    async def embed_passages(self, documents: Sequence[Document], deadline: Deadline) -> PassageVectors:
+        """The vectors of passages, one piece each. Raises ``EmbedderError`` or ``DeadlineExceeded``."""
+        texts = [self._options.passage_prefix + passage_text(document) for document in documents]
+        return PassageVectors.whole(await self._embed(texts, deadline))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,10 +16,12 @@ from service.errors import IndexFolderError, InvalidInput
 from service.retrieval import index_store
 from service.retrieval.builder import Progress, Recipe, batches
 from service.retrieval.document_store import cleaned
+from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.manifest import Manifest
 from service.retrieval.milvus.collection import collection_name, entities, index_params, schema
 from service.retrieval.milvus.options import MilvusOptions
 from service.retrieval.milvus.server import CONNECT_S, failure
+from service.retrieval.spool import spooled
 
 KIND = "Milvus"
 """In the place of a FAISS factory string."""
@@ -49,17 +51,18 @@ async def build_in_milvus(
         IndexFolderError: Milvus failed, or the folder is something else's or cannot be written.
     """
     numbered = (cleaned(document, row) for row, document in enumerate(documents))
-    with index_store.locked(folder), _connected(options) as client:
+    embedder = recipe.embedder
+    with index_store.locked(folder), spooled(folder, embedder) as spool, _connected(options) as client:
         for other in index_store.other_versions(folder):
             client.drop_collection(collection_name(folder.name, other.name), timeout=_CALL_S)
         with index_store.new_version(folder) as version:
             collection = collection_name(folder.name, version.name)
-            with _new_collection(client, collection, recipe.embedder.dimension):
+            with _new_collection(client, collection, embedder):
                 count = 0
                 with closing(_SeenIds(version / _IDS)) as seen:
-                    async for batch in batches(numbered, recipe, _BATCH):
+                    async for batch in batches(numbered, recipe, _BATCH, spool):
                         seen.add(batch.documents, count)
-                        client.insert(collection, entities(batch), timeout=_CALL_S)
+                        client.insert(collection, entities(batch, count), timeout=_CALL_S)
                         count += len(batch.documents)
                         if progress is not None:
                             progress(count, total)
@@ -68,8 +71,8 @@ async def build_in_milvus(
                     raise InvalidInput("an index needs at least one document", field="documents")
                 _require(client, collection, count)
                 manifest = Manifest(
-                    embedder=recipe.embedder.id,
-                    dimension=recipe.embedder.dimension,
+                    embedder=embedder.id,
+                    dimension=embedder.dimension,
                     factory=KIND,
                     documents=count,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -91,9 +94,10 @@ def _connected(options: MilvusOptions) -> Iterator[MilvusClient]:
 
 
 @contextmanager
-def _new_collection(client: MilvusClient, name: str, dimension: int) -> Iterator[None]:
+def _new_collection(client: MilvusClient, name: str, embedder: Embedder) -> Iterator[None]:
     """A collection that is dropped again if the block fails."""
-    client.create_collection(name, schema=schema(dimension), index_params=index_params(), timeout=_CALL_S)
+    params = index_params(embedder)
+    client.create_collection(name, schema=schema(embedder), index_params=params, timeout=_CALL_S)
     try:
         yield
     except BaseException:

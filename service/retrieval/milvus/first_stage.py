@@ -1,30 +1,36 @@
-"""The first stage over a Milvus collection: vectors and full text, fused by Milvus itself."""
+"""The first stage over a Milvus collection: vectors and full text, one of them or all fused.
+
+Milvus has a fusion of its own, but one that does not weigh rankings; so each retriever is asked for numbers of
+passages, they are fused here as with local files, and only what is left of them is fetched.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pymilvus import AnnSearchRequest, AsyncMilvusClient, RRFRanker
+from pymilvus import AsyncMilvusClient
 
 from service.deadline import Deadline
-from service.domain import Candidate, PassageTokens, RetrievalMode, Retrieved
+from service.domain import Candidate, Evidence, PassageTokens, RetrievalMode, Retrieved
+from service.errors import RetrievalError
 from service.observability.spans import span
-from service.retrieval.embedding.embedder import Embedder, Vectors
-from service.retrieval.fusion import HALVES, RRF_K, told_by
-from service.retrieval.local_first_stage import FUSION_DEPTH
+from service.retrieval import fusion
+from service.retrieval.embedding.embedder import Embedder, QueryVectors, Vectors
+from service.retrieval.fusion import Found, Scored
 from service.retrieval.manifest import Manifest
-from service.retrieval.milvus.collection import DENSE, DENSE_METRIC, SPARSE, SPARSE_METRIC, STORED, document_of
+from service.retrieval.milvus.collection import METRICS, ROW, STORED, document_of, vector_fields, weights_by_term
 from service.retrieval.milvus.options import MilvusOptions
 from service.retrieval.milvus.server import MilvusServer
-from service.retrieval.query_vector import query_vector
+from service.retrieval.query_vectors import query_vectors
 
 _WARMING_QUERY, _WARMING_COUNT = "what is new", 10
 
-Hits = Sequence[Mapping[str, Any]]
-"""What Milvus found, best first."""
+Entity = Mapping[str, Any]
+"""What Milvus holds of a passage."""
 
 
 class MilvusFirstStage:
@@ -58,61 +64,105 @@ class MilvusFirstStage:
         return self._manifest
 
     async def retrieve(
-        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vector: Vectors | None = None
+        self, query: str, count: int, mode: RetrievalMode, deadline: Deadline, *, vectors: QueryVectors | None = None
     ) -> Retrieved:
         """At most ``count`` candidates, best first; see ``FirstStage``.
 
-        Scores are Milvus's: inner products (dense), BM25 (lexical) or sums of reciprocal ranks (hybrid).
+        Scores are Milvus's inner products (dense, sparse) or BM25 (lexical), or weighted sums of reciprocal ranks
+        (hybrid). The dense part of evidence is of a passage's first piece.
         """
         started = time.perf_counter()
         degraded = None
-        if vector is None:
-            vector, degraded = await query_vector(self._embedder, query, mode, deadline, self._hybrid_embed_timeout)
+        if vectors is None:
+            patience = self._hybrid_embed_timeout
+            vectors, degraded = await query_vectors(self._embedder, query, mode, deadline, patience)
         embedded = time.perf_counter()
 
         with span("retrieve", index=self.name, mode=mode.value, count=count):
-            hits = await self._search(query, vector, mode, count, deadline)
-        fused = vector is not None and mode is not RetrievalMode.DENSE
-        candidates = tuple(self._candidate(rank, hit, fused=fused) for rank, hit in enumerate(hits, start=1))
+            found, entities = await self._search(query, vectors, mode, count, deadline)
+        candidates = tuple(
+            self._candidate(rank, score, found, entity, vectors)
+            for rank, ((_, score), entity) in enumerate(zip(found.rows, entities, strict=True), start=1)
+        )
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
-        return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded)
+        nearest = None if vectors is None else self._dense(entities)
+        return Retrieved(candidates, self._version, embed_ms, retrieve_ms, degraded, nearest)
 
     async def warm(self) -> None:
         """Search once, but for the query's embedding. Raises ``RetrievalError`` if that fails."""
         dimension = self._manifest.dimension
-        vector = np.full(dimension, dimension**-0.5, dtype=np.float32)
-        await self._search(_WARMING_QUERY, vector, RetrievalMode.HYBRID, _WARMING_COUNT, Deadline.never())
+        sparse = np.zeros(1, np.uint32), np.ones(1, np.float32)
+        vectors = QueryVectors(np.full(dimension, dimension**-0.5, dtype=np.float32), sparse)
+        await self._search(_WARMING_QUERY, vectors, RetrievalMode.HYBRID, _WARMING_COUNT, Deadline.never())
 
     async def close(self) -> None:
         """Release the connection."""
         await self._server.close()
 
     async def _search(
-        self, query: str, vector: Vectors | None, mode: RetrievalMode, count: int, deadline: Deadline
-    ) -> Hits:
-        """At most ``count`` hits; ``vector``, shape [dimension], is missing where the dense half is not wanted."""
-        collection, common = self._manifest.collection, {"output_fields": STORED, "retry_times": 0}
-        depth = max(count, FUSION_DEPTH)
-        halves = []
-        if vector is not None:
-            halves.append(AnnSearchRequest([vector.tolist()], DENSE, {"metric_type": DENSE_METRIC}, depth))
-        if mode is not RetrievalMode.DENSE:
-            halves.append(AnnSearchRequest([query], SPARSE, {"metric_type": SPARSE_METRIC}, depth))
+        self, query: str, vectors: QueryVectors | None, mode: RetrievalMode, count: int, deadline: Deadline
+    ) -> tuple[Found, Sequence[Entity]]:
+        """What is found, and the entity of each passage; ``vectors`` are missing where they are not wanted."""
+        wanted, depth = fusion.retrievers(mode, count)
+        asked = {each: value for each, value in self._asked(query, vectors).items() if each in wanted}
 
-        async def call(client: AsyncMilvusClient) -> Hits:
-            if len(halves) == 1:  # whose scores are then its own
-                (half,) = halves
-                found = await client.search(collection, half.data, anns_field=half.anns_field, limit=count, **common)
-            else:
-                found = await client.hybrid_search(collection, halves, RRFRanker(RRF_K), limit=count, **common)
-            hits: Hits = found[0]
-            return hits
+        async def call(client: AsyncMilvusClient) -> tuple[Found, Sequence[Entity]]:
+            rankings = await asyncio.gather(*(self._ranking(client, *each, depth) for each in asked.items()))
+            found = fusion.combined(dict(zip(asked, rankings, strict=True)), count)
+            return found, await self._entities(client, [row for row, _ in found.rows])
 
         return await self._server.ask(call, deadline)
 
-    def _candidate(self, rank: int, hit: Mapping[str, Any], *, fused: bool) -> Candidate:
-        document, ids = document_of(hit["entity"])
+    def _asked(self, query: str, vectors: QueryVectors | None) -> dict[RetrievalMode, Any]:
+        """What each retriever is asked, as Milvus takes it."""
+        asked: dict[RetrievalMode, Any] = {RetrievalMode.LEXICAL: query}
+        if vectors is not None:
+            asked[RetrievalMode.DENSE] = vectors.dense.tolist()
+            if vectors.sparse is not None and self._embedder.sparse:
+                asked[RetrievalMode.SPARSE] = weights_by_term(vectors.sparse)
+        return asked
+
+    async def _ranking(self, client: AsyncMilvusClient, by: RetrievalMode, asked: Any, depth: int) -> Scored:
+        if not asked:  # a query without terms, which Milvus does not take
+            return []
+        (hits,) = await client.search(
+            self._manifest.collection,
+            [asked],
+            anns_field=by.value,
+            search_params={"metric_type": METRICS[by]},
+            limit=depth,
+            retry_times=0,
+        )
+        return [(hit[ROW], hit["distance"]) for hit in hits]
+
+    async def _entities(self, client: AsyncMilvusClient, rows: Sequence[int]) -> Sequence[Entity]:
+        """The entities of passages in that order. Raises ``RetrievalError`` where one is not there."""
+        if not rows:
+            return []
+        fields = [*STORED, *(mode.value for mode in vector_fields(self._embedder) if mode is not RetrievalMode.LEXICAL)]
+        fetched = await client.get(self._manifest.collection, ids=rows, output_fields=fields, retry_times=0)
+        by_row = {entity[ROW]: entity for entity in fetched}
+        if len(by_row) < len(rows):
+            raise RetrievalError(f"Milvus lacks passages of {self._manifest.collection} that it found")
+        return [by_row[row] for row in rows]
+
+    def _candidate(
+        self, rank: int, score: float, found: Found, entity: Entity, vectors: QueryVectors | None
+    ) -> Candidate:
+        document, ids = document_of(entity)
         encoding = self._manifest.encoding
         tokens = None if ids is None or encoding is None else PassageTokens(encoding, ids)
-        behind = told_by(hit["distance"], HALVES) if fused else None
-        return Candidate(document, rank, hit["distance"], tokens, fused=behind)
+        evidence = None if vectors is None else self._evidence(entity, vectors)
+        return Candidate(document, rank, score, tokens, fused=found.behind(score), evidence=evidence)
+
+    def _evidence(self, entity: Entity, vectors: QueryVectors) -> Evidence:
+        held: Mapping[int, float] = entity.get(RetrievalMode.SPARSE.value, {})
+        terms = {} if vectors.sparse is None else weights_by_term(vectors.sparse)
+        cosine = float(self._dense([entity])[0] @ vectors.dense)
+        product = sum(weight * held.get(term, 0.0) for term, weight in terms.items())
+        return Evidence(self._manifest.embedder, cosine, product)
+
+    def _dense(self, entities: Sequence[Entity]) -> Vectors:
+        """The dense vectors of entities, shape [entities, dimension]."""
+        vectors = [entity[RetrievalMode.DENSE.value] for entity in entities]
+        return np.array(vectors, np.float32).reshape(len(entities), self._manifest.dimension)

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.deadline import Deadline
+from service.domain import Document
 from service.errors import ConfigurationError, DeadlineExceeded, EmbedderError
 from service.retrieval.embedding.openai_http import OpenAIEmbedder, OpenAIOptions
 
@@ -109,7 +110,7 @@ async def test_batches_come_back_in_order_and_unit_length(server: EmbeddingServe
     embedder = OpenAIEmbedder(server.url + "/v1", "m", 3, OpenAIOptions(batch_size=4, concurrency=2))
     server.delay = 0.02
     texts = ["x" * length for length in range(1, 31)]
-    vectors = await embedder.embed_passages(texts, NEVER)
+    vectors = (await embedder.embed_passages([Document("", text) for text in texts], NEVER)).dense
     await embedder.close()
     expected = np.array([vector(text) for text in texts])
     assert vectors == pytest.approx(expected / np.linalg.norm(expected, axis=1, keepdims=True), abs=1e-6)
@@ -121,8 +122,8 @@ async def test_batches_come_back_in_order_and_unit_length(server: EmbeddingServe
 async def test_prefixes_model_and_key_are_sent_and_the_key_is_not_shown(server: EmbeddingServer) -> None:
     options = OpenAIOptions(api_key=SecretStr("s3cret"), query_prefix="query: ", passage_prefix="passage: ")
     embedder = OpenAIEmbedder(server.url, "e5", 3, options)
-    await embedder.embed_queries(["a"], NEVER)
-    await embedder.embed_passages(["b"], NEVER)
+    await embedder.embed_query("a", NEVER)
+    await embedder.embed_passages([Document("", "b")], NEVER)
     await embedder.close()
     assert server.bodies == [
         {"model": "e5", "input": ["query: a"], "encoding_format": "float"},
@@ -135,9 +136,9 @@ async def test_prefixes_model_and_key_are_sent_and_the_key_is_not_shown(server: 
 
 async def test_without_a_key_none_is_sent_and_no_texts_are_no_calls(server: EmbeddingServer) -> None:
     embedder = OpenAIEmbedder(server.url, "m", 3)
-    assert (await embedder.embed_queries([], NEVER)).shape == (0, 3)
+    assert (await embedder.embed_passages([], NEVER)).dense.shape == (0, 3)
     assert server.bodies == []
-    await embedder.embed_queries(["a"], NEVER)
+    await embedder.embed_query("a", NEVER)
     await embedder.close()
     assert "authorization" not in server.headers[0]
 
@@ -146,7 +147,7 @@ async def test_without_a_key_none_is_sent_and_no_texts_are_no_calls(server: Embe
 async def test_what_may_pass_is_tried_again(server: EmbeddingServer, code: int) -> None:
     embedder = OpenAIEmbedder(server.url, "m", 3)
     server.answers = [status(code), status(code)]
-    assert (await embedder.embed_queries(["a"], NEVER)).shape == (1, 3)
+    assert (await embedder.embed_query("a", NEVER)).dense.shape == (3,)
     await embedder.close()
     assert len(server.bodies) == 3
 
@@ -155,7 +156,7 @@ async def test_attempts_are_bounded(server: EmbeddingServer) -> None:
     embedder = OpenAIEmbedder(server.url, "m", 3, OpenAIOptions(attempts=2))
     server.answers = [status(503)] * 5
     with pytest.raises(EmbedderError, match="503"):
-        await embedder.embed_queries(["a"], NEVER)
+        await embedder.embed_query("a", NEVER)
     await embedder.close()
     assert len(server.bodies) == 2
 
@@ -165,7 +166,7 @@ async def test_what_will_not_pass_is_not_tried_again(server: EmbeddingServer, co
     embedder = OpenAIEmbedder(server.url, "m", 3)
     server.answers = [status(code)]
     with pytest.raises(EmbedderError, match=str(code)):
-        await embedder.embed_queries(["a"], NEVER)
+        await embedder.embed_query("a", NEVER)
     await embedder.close()
     assert len(server.bodies) == 1
 
@@ -174,7 +175,7 @@ async def test_a_pause_that_is_asked_for_is_kept(server: EmbeddingServer) -> Non
     embedder = OpenAIEmbedder(server.url, "m", 3)
     server.answers = [status(429, retry_after="1")]
     started = time.monotonic()
-    await embedder.embed_queries(["a"], NEVER)
+    await embedder.embed_query("a", NEVER)
     await embedder.close()
     assert time.monotonic() - started >= 1
 
@@ -185,7 +186,7 @@ async def test_a_pause_beyond_the_deadline_is_a_failure_at_once(server: Embeddin
     server.answers = [status(429, retry_after=value)]
     started = time.monotonic()
     with pytest.raises(EmbedderError, match="429"):
-        await embedder.embed_queries(["a"], Deadline.after(5))
+        await embedder.embed_query("a", Deadline.after(5))
     await embedder.close()
     assert time.monotonic() - started < 2
 
@@ -194,7 +195,7 @@ async def test_a_pause_beyond_the_deadline_is_a_failure_at_once(server: Embeddin
 async def test_a_pause_that_makes_no_sense_is_ignored(server: EmbeddingServer, value: str) -> None:
     embedder = OpenAIEmbedder(server.url, "m", 3)
     server.answers = [status(503, retry_after=value)]
-    assert len(await embedder.embed_queries(["a"], Deadline.after(5))) == 1
+    assert len((await embedder.embed_query("a", Deadline.after(5))).dense) == 3
     await embedder.close()
 
 
@@ -226,7 +227,7 @@ async def test_an_answer_that_is_not_vectors_is_an_error(server: EmbeddingServer
     embedder = OpenAIEmbedder(server.url, "m", 3)
     server.answers = [answer]
     with pytest.raises(EmbedderError):
-        await embedder.embed_queries(["a"], NEVER)
+        await embedder.embed_query("a", NEVER)
     await embedder.close()
 
 
@@ -234,7 +235,7 @@ async def test_one_failed_batch_stops_the_others(server: EmbeddingServer) -> Non
     embedder = OpenAIEmbedder(server.url, "m", 3, OpenAIOptions(batch_size=1, concurrency=1))
     server.answers = [status(400)]
     with pytest.raises(EmbedderError, match="400"):
-        await embedder.embed_passages(["a"] * 20, NEVER)
+        await embedder.embed_passages([Document("", "a")] * 20, NEVER)
     await embedder.close()
     assert len(server.bodies) < 20
 
@@ -244,7 +245,7 @@ async def test_the_deadline_is_kept(server: EmbeddingServer) -> None:
     embedder = OpenAIEmbedder(server.url, "m", 3)
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
-        await embedder.embed_queries(["a"], Deadline.after(0.1))
+        await embedder.embed_query("a", Deadline.after(0.1))
     assert time.monotonic() - started < 0.9
     await embedder.close()
 
@@ -253,7 +254,7 @@ async def test_a_silent_server_is_given_up_by_the_read_limit() -> None:
     with never_answering() as url:
         embedder = OpenAIEmbedder(url, "m", 3, OpenAIOptions(read_timeout=0.05, attempts=2))
         with pytest.raises(EmbedderError, match="ReadTimeout"):
-            await embedder.embed_queries(["a"], Deadline.after(5))
+            await embedder.embed_query("a", Deadline.after(5))
         await embedder.close()
 
 
@@ -262,7 +263,7 @@ async def test_nobody_listening_is_an_error() -> None:
         pass
     embedder = OpenAIEmbedder(url, "m", 3, OpenAIOptions(attempts=2))
     with pytest.raises(EmbedderError, match="ConnectError"):
-        await embedder.embed_queries(["a"], Deadline.after(5))
+        await embedder.embed_query("a", Deadline.after(5))
     await embedder.close()
 
 

@@ -15,7 +15,7 @@ from service.domain import DegradedReason, PassageTokens, RetrievalMode
 from service.errors import DeadlineExceeded, EmbedderError, IndexIncompatible, RetrievalError
 from service.retrieval import index_store
 from service.retrieval.builder import Recipe
-from service.retrieval.fusion import HALVES, reciprocal_rank_fusion, told_by
+from service.retrieval.fusion import WEIGHTS, reciprocal_rank_fusion, told_by
 from service.retrieval.milvus.builder import build_in_milvus
 from service.retrieval.milvus.first_stage import MilvusFirstStage
 from service.retrieval.milvus.options import MilvusOptions
@@ -70,18 +70,20 @@ async def test_candidates_carry_text_metadata_and_tokens(stage: MilvusFirstStage
 
 async def test_a_hybrid_is_fused_as_with_local_files(stage: MilvusFirstStage) -> None:
     query = "small red cherry"
-    halves = [await stage.retrieve(query, 4, mode, NEVER) for mode in (RetrievalMode.DENSE, RetrievalMode.LEXICAL)]
-    assert not any(each.fused for half in halves for each in half.candidates)
-    names = [ids(half.candidates) for half in halves]
-    rankings = [["abcd".index(name) for name in half] for half in names]
-    by_hand = dict(reciprocal_rank_fusion(rankings, (1.0, 1.0)))
+    parts = [await stage.retrieve(query, 4, mode, NEVER) for mode in WEIGHTS]
+    assert not any(each.fused for part in parts for each in part.candidates)
+    names = [ids(part.candidates) for part in parts]
+    rankings = [["abcd".index(name) for name in part] for part in names]
+    by_hand = dict(reciprocal_rank_fusion(rankings, [*WEIGHTS.values()]))
 
     found = await stage.retrieve(query, 4, RetrievalMode.HYBRID, NEVER)
 
     assert {each.document.id: each.score for each in found.candidates} == pytest.approx(
         {"abcd"[row]: score for row, score in by_hand.items()}, rel=1e-5
     )
-    assert [each.fused for each in found.candidates] == [told_by(each.score, HALVES) for each in found.candidates]
+    assert [each.fused for each in found.candidates] == [
+        told_by(each.score, [*WEIGHTS.values()]) for each in found.candidates
+    ]
 
 
 async def test_a_lexical_search_may_find_nothing(stage: MilvusFirstStage) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from service.deadline import Deadline
+from service.domain import Document
 from service.errors import ConfigurationError, DeadlineExceeded
 from service.house import build_embedder
-from service.retrieval.embedding.builtin import DEFAULT_FOLDER, StaticEmbedder
 from service.retrieval.embedding.embedder import Vectors
-from service.settings import EmbedderSettings, Settings
+from service.retrieval.embedding.static import DEFAULT_FOLDER, StaticEmbedder
+from service.settings import EmbedderKind, EmbedderSettings, Settings
 
 pytestmark = pytest.mark.anyio
 NEVER = Deadline.never()
@@ -29,12 +30,16 @@ def copy(tmp_path: Path) -> Path:
 
 
 async def passages(embedder: StaticEmbedder, texts: Sequence[str]) -> Vectors:
-    return await embedder.embed_passages(texts, NEVER)
+    return (await embedder.embed_passages([Document("", text) for text in texts], NEVER)).dense
+
+
+async def queries(embedder: StaticEmbedder, texts: Sequence[str]) -> Vectors:
+    return np.stack([(await embedder.embed_query(text, NEVER)).dense for text in texts])
 
 
 async def test_vectors_are_unit_and_of_the_stated_dimension(embedder: StaticEmbedder) -> None:
     texts = ["Cats purr.", "", "?!", "東京", "\ud800", "\x00", "word " * 5_000]
-    for vectors in (await passages(embedder, texts), await embedder.embed_queries(texts, NEVER)):
+    for vectors in (await passages(embedder, texts), await queries(embedder, texts)):
         assert vectors.shape == (len(texts), embedder.dimension)
         assert vectors.dtype == np.float32
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
@@ -63,13 +68,13 @@ async def test_a_text_s_vector_does_not_depend_on_its_company(embedder: StaticEm
 async def test_an_answer_is_nearer_than_a_distraction(
     embedder: StaticEmbedder, query: str, answer: str, distraction: str
 ) -> None:
-    vectors = await embedder.embed_queries([query], NEVER) @ (await passages(embedder, [answer, distraction])).T
+    vectors = await queries(embedder, [query]) @ (await passages(embedder, [answer, distraction])).T
     assert vectors[0, 0] > vectors[0, 1]
 
 
 async def test_the_deadline_is_kept(embedder: StaticEmbedder) -> None:
     with pytest.raises(DeadlineExceeded):
-        await embedder.embed_queries(["late"], Deadline.after(0))
+        await embedder.embed_query("late", Deadline.after(0))
 
 
 def test_the_weights_are_small() -> None:
@@ -85,11 +90,14 @@ def test_the_id_follows_the_weights(embedder: StaticEmbedder, copy: Path) -> Non
 
 
 def test_the_settings_name_other_weights(embedder: StaticEmbedder, copy: Path) -> None:
-    assert build_embedder(Settings()).id == embedder.id
+    static = EmbedderSettings(kind=EmbedderKind.STATIC)
+    assert build_embedder(Settings(embedder=static)).id == embedder.id
     np.save(copy / "vectors.npy", -np.load(copy / "vectors.npy"))
-    assert build_embedder(Settings(embedder=EmbedderSettings(folder=copy))).id == StaticEmbedder(copy).id != embedder.id
+    other = static.model_copy(update={"folder": copy})
+    assert build_embedder(Settings(embedder=other)).id == StaticEmbedder(copy).id != embedder.id
+    missing = static.model_copy(update={"folder": copy / "nowhere"})
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        build_embedder(Settings(embedder=EmbedderSettings(folder=copy / "nowhere")))
+        build_embedder(Settings(embedder=missing))
 
 
 @pytest.mark.parametrize("name", ["pieces.txt", "vectors.npy", "query_scales.npy", "passage_scales.npy"])
