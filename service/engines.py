@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from service.encoders.encoders import Encoders
+from service.engine.encoded import EncoderScorer, EvidenceWeights
 from service.engine.fake import FakeScorer
-from service.engine.onnx import onnx_scorer
+from service.engine.passages import PassageMemory
 from service.engine.scorer import Scorer
 from service.engine.vllm.arguments import facts_of, server_arguments
 from service.engine.vllm.discovery import GENERATED, Needs
@@ -43,12 +45,17 @@ def passage_encoder(settings: Settings, name: str | None = None) -> PromptBuilde
     return PromptBuilder(find_profile(settings, name))
 
 
-def build_ranker(settings: Settings, name: str | None = None, notify: Notify = lambda _: None) -> Ranker:
-    """A ranker for a profile, with its engine, which is still to be opened; ``notify`` hears what happens to it."""
+def build_ranker(
+    settings: Settings, name: str | None = None, notify: Notify = lambda _: None, encoders: Encoders | None = None
+) -> Ranker:
+    """A ranker for a profile, with its engine, which is still to be opened; ``notify`` hears what happens to it.
+
+    ``encoders`` are used where the profile's engine is a pair of them; without, its own are loaded.
+    """
     builder = passage_encoder(settings, name)
     return Ranker(
         builder,
-        _scorer(settings, builder, notify),
+        _scorer(settings, builder, notify, encoders),
         strategy=settings.ranking.strategy,
         most_prompts=settings.limits.prompts,
     )
@@ -99,18 +106,24 @@ def write_head(profile: Profile, target: Path) -> None:
     export_head(profile.directory, PromptBuilder(profile).label_ids, target)
 
 
-def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify) -> Scorer:
-    engine = settings.engine
+def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify, encoders: Encoders | None) -> Scorer:
+    engine, profile = settings.engine, builder.profile
     match engine.kind:
         case EngineKind.FAKE:
             return FakeScorer()
-        case EngineKind.ONNX:
-            if not builder.profile.reading.by_token:
-                raise ConfigurationError(f"the profile {builder.profile.name} needs vLLM: set engine.kind")
-            return onnx_scorer(
-                builder.profile.directory, threads=engine.threads, queue_prompts=engine.queue_prompts, notify=notify
+        case EngineKind.ENCODERS:
+            if profile.evidence is None:
+                raise ConfigurationError(f"the profile {profile.name} needs vLLM: set engine.kind")
+            return EncoderScorer(
+                encoders or Encoders(profile.directory, threads=engine.threads),
+                EvidenceWeights(**profile.evidence.model_dump()),
+                PassageMemory(engine.passage_bytes),
+                queue_passages=engine.queue_passages,
+                notify=notify,
             )
         case EngineKind.VLLM:
+            if profile.evidence is not None:
+                raise ConfigurationError(f"the profile {profile.name} is not served by vLLM: set engine.kind")
             key = engine.api_key.get_secret_value() if engine.api_key else None
             options = VllmOptions(engine.urls, key, engine.call_tokens, Manners(priority=engine.priority))
             return VllmScorer(options, vllm_needs(builder, engine.model), notify)

@@ -82,9 +82,10 @@ def compose(settings: Settings) -> House:
     """
     metrics = PrometheusObserver()
     observers = Observers([metrics, LogObserver(requests=settings.logs.requests, queries=settings.logs.queries)])
-    embedder = build_embedder(settings)
+    encoders = build_encoders(settings) if settings.embedder.kind is EmbedderKind.ENCODERS else None
+    embedder = build_embedder(settings, encoders)
     indexes = _open_indexes(settings, embedder, observers)
-    rankers = [build_ranker(settings, name, observers.observe) for name in _profile_names(settings)]
+    rankers = [build_ranker(settings, name, observers.observe, encoders) for name in _profile_names(settings)]
     answers = AnswerCache(build_store(settings), _lifetimes(settings), observers)
     pipeline = Pipeline(
         indexes.live,

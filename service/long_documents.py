@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -70,7 +70,7 @@ def uncut(ranking: Ranking, candidates: Sequence[Candidate]) -> Ranking:
     return replace(ranking, spans=tuple(spans))
 
 
-def any_long(candidates: Sequence[Candidate], profile: Profile, most: int) -> bool:
+def any_long(candidates: Iterable[Candidate], profile: Profile, most: int) -> bool:
     """Whether any may have to be cut to show ``most`` chunks of it. Told from lengths alone, which takes no time."""
     return any(_may_be_cut(candidate.document.text, profile.passage_tokens, most) for candidate in candidates)
 
@@ -85,13 +85,20 @@ class LongDocuments:
     def __init__(self) -> None:
         self._cutters: dict[str, _Cutter] = {}
 
-    def chunks(self, query: str, candidates: Sequence[Candidate], profile: Profile, most: int) -> Chunks:
-        """At most ``most`` chunks of each candidate, in its own order; one that fits a prompt stays as it is.
+    def chunks(
+        self, query: str, candidates: Sequence[Candidate], profile: Profile, most: int, *, whole: Collection[int] = ()
+    ) -> Chunks:
+        """At most ``most`` chunks of each candidate, in its own order.
+
+        One that fits a prompt stays as it is, and so do those at the positions ``whole``.
 
         Tokenises what is long: for a thread of its own.
         """
         cutter = self._cutter(profile)
-        cut = [cutter.cut(candidate, owner, most) for owner, candidate in enumerate(candidates)]
+        cut = [
+            [_uncut(candidate, owner)] if owner in whole else cutter.cut(candidate, owner, most)
+            for owner, candidate in enumerate(candidates)
+        ]
         worth = _Worth(query, [chunk.text for chunks in cut for chunk in chunks])
         nearest = [worth.nearest(chunks, most) for chunks in cut]
         shown = [chunk for chunks in nearest for chunk in sorted(chunks, key=lambda chunk: chunk.span)]
@@ -140,6 +147,10 @@ class _Chunk:
         return self.candidate.document.text
 
 
+def _uncut(candidate: Candidate, owner: int) -> _Chunk:
+    return _Chunk(candidate, owner, (0, len(candidate.document.text)))
+
+
 class _Cutter:
     """Cuts documents for one profile, and remembers where."""
 
@@ -153,7 +164,7 @@ class _Cutter:
         long = _may_be_cut(document.text, self._chunking.tokens, most)
         spans = self._spans(document.title, document.text) if long else ()
         if len(spans) <= 1:
-            return [_Chunk(candidate, owner, (0, len(document.text)))]
+            return [_uncut(candidate, owner)]
         texts = [document.text[start:end] for start, end in spans]
         parts = [replace(candidate, document=replace(document, text=text), tokens=None) for text in texts]
         return [_Chunk(part, owner, span) for part, span in zip(parts, spans, strict=True)]

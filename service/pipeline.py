@@ -170,11 +170,13 @@ class Pipeline:
         rank, most = partial(self._reranking.rank, request, ranker), _most_chunks(request, ranker.profile)
         if not most:
             return await rank(candidates, top_k, deadline)
-        if not any_long(candidates, ranker.profile, most):
+        read = {place for place, candidate in enumerate(candidates) if ranker.has_read(candidate)}
+        unread = (candidate for place, candidate in enumerate(candidates) if place not in read)
+        if not any_long(unread, ranker.profile, most):
             outcome = await rank(candidates, top_k, deadline)
             return replace(outcome, ranking=uncut(outcome.ranking, candidates))
         chunks = None
-        cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most)
+        cut = partial(self._long_documents.chunks, request.query, candidates, ranker.profile, most, whole=read)
         with anyio.move_on_after(deadline.remaining):
             chunks = await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
         if chunks is None:

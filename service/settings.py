@@ -35,7 +35,7 @@ class EmbedderKind(StrEnum):
 class EngineKind(StrEnum):
     """What reads the label logits."""
 
-    ONNX = "onnx"
+    ENCODERS = "encoders"
     VLLM = "vllm"
     FAKE = "fake"
 
@@ -119,9 +119,14 @@ class EmbedderSettings(Section):
 class EngineSettings(Section):
     """The language model that ranks."""
 
-    kind: EngineKind = Field(EngineKind.ONNX, description="onnx in this process, vllm, or fake")
-    threads: int = Field(2, ge=1, description="threads of one forward pass of onnx")
-    queue_prompts: int = Field(512, ge=1, description="prompts that may wait for onnx; more are refused at once")
+    kind: EngineKind = Field(EngineKind.ENCODERS, description="encoders in this process, vllm, or fake")
+    threads: int = Field(2, ge=1, description="texts that the encoders read at a time")
+    queue_passages: int = Field(
+        4096, ge=1, description="passages that may wait for the encoders; more are refused at once"
+    )
+    passage_bytes: int = Field(
+        64_000_000, ge=0, description="memory for what the encoders made of passages of rerank requests"
+    )
     urls: tuple[str, ...] = Field(
         (), description="vLLM servers, a JSON list; dns+http://name:port stands for every address of a name"
     )
@@ -161,7 +166,7 @@ class CacheSettings(Section):
 class RankingSettings(Section):
     """How requests are ranked that do not say."""
 
-    profile: str = Field("onepass-mini", description="profile used when a request names none")
+    profile: str = Field("onepass-embedded", description="profile used when a request names none")
     profiles: tuple[str, ...] = Field((), description="further profiles to serve beside the default")
     strategy: str | None = Field(
         None, description="strategy used when a request names none, or `auto`; else the profile's own"
@@ -179,7 +184,7 @@ class AdmissionSettings(Section):
 
     enabled: bool = Field(True, description="false ranks everything at once")
     capacity_tokens: int | None = Field(
-        None, ge=1, description="prompt tokens under way at once; 4096 for onnx, 262144 for each vLLM URL"
+        None, ge=1, description="prompt tokens under way at once; 4096 for encoders, 262144 for each vLLM URL"
     )
     overflow: Overflow = Field(
         Overflow.FIRST_STAGE, description="what a search gets that is not admitted: first_stage, or refuse for 429"

@@ -13,7 +13,9 @@ from service.domain import Document
 from service.engines import find_profile, passage_encoder
 from service.errors import ConfigurationError
 from service.house import build_embedder, milvus_options
+from service.ranking.readings import Reading
 from service.retrieval.builder import Progress, Recipe, build_index
+from service.retrieval.embedding.embedder import Embedder
 from service.retrieval.index_writer import IndexWriter, index_writer
 from service.retrieval.manifest import Manifest
 from service.retrieval.milvus import require_client
@@ -33,7 +35,7 @@ async def build(
     """
     embedder = build_embedder(settings)
     try:
-        recipe = Recipe(embedder, passage_encoder(settings))
+        recipe = _recipe(settings, embedder)
         total = source.count()
         with progress(f"Indexing {source.name}", "passages", total) as report:
             if milvus:
@@ -49,6 +51,12 @@ async def build(
             )
     finally:
         await embedder.close()
+
+
+def _recipe(settings: Settings, embedder: Embedder) -> Recipe:
+    """Tokens are stored for models that read passages anew for each query; encoders have read them."""
+    profile = find_profile(settings)
+    return Recipe(embedder, None if profile.reading is Reading.ENCODED else passage_encoder(settings))
 
 
 async def _build_in_milvus(
@@ -68,7 +76,7 @@ async def writing(folder: Path, settings: Settings) -> AsyncIterator[IndexWriter
     """The writer of an index, for the configured embedder and profile. Raises as ``index_writer`` does."""
     embedder = build_embedder(settings)
     try:
-        with index_writer(folder, Recipe(embedder, passage_encoder(settings))) as writer:
+        with index_writer(folder, _recipe(settings, embedder)) as writer:
             yield writer
     finally:
         await embedder.close()

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,12 +56,15 @@ _HEAD, _SCALES = "head.npy", "head_scales.npy"
 _FILES = (FILE_NAME, _DENSE, _SPARSE, _VOCABULARY, _HEAD, _SCALES)
 _BEFORE, _AFTER = "[CLS]", "[SEP]"
 
+_TINY = 1e-9
+
+_A = TypeVar("_A")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedQuery:
-    """A query as both encoders read it: a unit vector, and the terms it looks for with their weights.
+    """A query as both encoders read it: a unit vector, and the terms it looks for with weights of unit length.
 
     ``rows`` [terms, width] and ``bias`` [terms] are those of the head that say how much of each term a passage holds.
     """
@@ -117,8 +120,12 @@ class Encoders:
 
     def query(self, text: str) -> EncodedQuery:
         """A query read by both encoders."""
-        (ids,) = self.tokens([text], QUERY_TOKENS)
+        return self.query_of(self.tokens([text], QUERY_TOKENS)[0])
+
+    def query_of(self, ids: TokenIds) -> EncodedQuery:
+        """A query given as token ids."""
         terms, weights = self._sparse_one(ids)
+        weights /= max(float(np.linalg.norm(weights)), _TINY)
         steps, bias = self._scales[terms].T
         rows = self._head[terms].astype(np.float32) * steps[:, np.newaxis]
         return EncodedQuery(self.dense_one(ids), terms, weights, rows, bias)
@@ -140,6 +147,10 @@ class Encoders:
         longest_first = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
         futures = {place: self._pool.submit(read, texts[place]) for place in longest_first}
         return [futures[place].result() for place in range(len(texts))]
+
+    def submit(self, work: Callable[[_A], _T], argument: _A) -> Future[_T]:
+        """``work`` done by one of the threads. Raises ``RuntimeError`` once closed."""
+        return self._pool.submit(work, argument)
 
     def close(self) -> None:
         """End the threads, after the texts they are at."""

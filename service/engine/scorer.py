@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.deadline import Deadline
-from service.domain import TokenIds
-from service.errors import EngineProtocolError
+from service.domain import Evidence, TokenIds
+from service.errors import DeadlineExceeded, EngineProtocolError
 
 LabelLogits = tuple[float, ...]
 """One finite value for each label of a prompt, in the prompt's label order; only differences within a prompt count."""
@@ -21,18 +21,31 @@ class Prompt:
 
     ``token_ids`` has shape [tokens]; ``label_ids`` holds distinct token ids, one for each passage shown. ``passages``
     are those passages on their own, for engines that compare vectors instead of reading labels; empty for all others.
-    ``owner`` is whose prompt it is: nothing an engine keeps of it helps, or is told by, a prompt of another owner.
+    ``evidence`` is what an index knows of the one passage of a prompt, which then need not be read. ``owner`` is whose
+    prompt it is: nothing an engine keeps of it helps, or is told by, a prompt of another owner.
     """
 
     token_ids: TokenIds
     label_ids: tuple[int, ...]
     passages: tuple[TokenIds, ...] = ()
     owner: str | None = None
+    evidence: Evidence | None = None
 
     @property
     def tokens(self) -> int:
         """Tokens that the model is given: those of the prompt and of the passages on their own."""
         return len(self.token_ids) + sum(map(len, self.passages))
+
+
+class CutShort(DeadlineExceeded):
+    """The deadline came while prompts were scored.
+
+    ``answers`` holds the logits of those that had been by then, in the order of the prompts, and ``None`` for others.
+    """
+
+    def __init__(self, message: str, answers: Sequence[LabelLogits | None]) -> None:
+        super().__init__(message)
+        self.answers = answers
 
 
 class Scorer(Protocol):
@@ -53,7 +66,7 @@ class Scorer(Protocol):
         """Label logits of each prompt, in the order of ``prompts``.
 
         Raises:
-            DeadlineExceeded: the deadline came first; the work is dropped.
+            DeadlineExceeded: the deadline came first; the work is dropped. ``CutShort`` where a part was done.
             EngineUnavailable, EngineRejected, EngineProtocolError: no usable logits, see ``service.errors``.
         """
 

@@ -67,8 +67,7 @@ def _labels_text(builder: PromptBuilder) -> str:
     if not profile.reading.by_token:
         return f"the model does not answer with the {len(profile.answers)} labels; they need not be single tokens"
     spelt = f"{builder.label_tokens[0]!r} to {builder.label_tokens[len(profile.answers) - 1]!r}"
-    text = f"each of the {len(profile.answers)} labels is a single token where the template ends: {spelt}"
-    return text if profile.reference is None else f"{text}; their logits are told from that of {profile.reference!r}"
+    return f"each of the {len(profile.answers)} labels is a single token where the template ends: {spelt}"
 
 
 async def _longest_prompt(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) -> Finding:
@@ -111,7 +110,7 @@ def _places(builder: PromptBuilder, answers: Sequence[Sequence[LabelLogits]]) ->
     missed = [
         label
         for place, (label, values) in enumerate(zip(profile.labels, answers, strict=False))
-        if int(np.argmax(profile.scores(values))) != place
+        if int(np.argmax(profile.reading.scores(values))) != place
     ]
     found = len(answers) - len(missed)
     text = f"the one passage that answers {QUESTION!r} came first from {found} of {len(answers)} places"
@@ -119,7 +118,7 @@ def _places(builder: PromptBuilder, answers: Sequence[Sequence[LabelLogits]]) ->
 
 
 def _relevances(builder: PromptBuilder, answers: Sequence[LabelLogits]) -> Finding:
-    odds = [builder.profile.scores([values])[0] for values in answers]
+    odds = [builder.profile.reading.scores([values])[0] for values in answers]
     best = max(odds[1:])
     text = f"log odds of {odds[0]:.1f} for the passage that answers {QUESTION!r}, at most {best:.1f} for others"
     return Finding(True, text) if odds[0] > max(best, 0.0) else Finding(False, f"{text}. {_ADVICE}")

@@ -180,6 +180,10 @@ class _Composed(ABC):
 
         return self._cost(cost, strategy, parameters, top_k)
 
+    def has_read(self, candidate: Candidate) -> bool:
+        """Whether none of the parts has anything left to read of a candidate."""
+        return all(member.ranker.has_read(candidate) for member in self._members)
+
     def _cost(
         self, cost: Callable[[_Member, int], PlanCost], strategy: str, parameters: Parameters, top_k: int
     ) -> PlanCost:

@@ -63,6 +63,8 @@ def plan_cost(
     prompts, rounds, shown = _size(strategy, count, options, each=each)
     if not prompts:
         return PlanCost(0, 0, 0)
+    if builder.profile.reading is Reading.ENCODED:
+        return PlanCost(prompts, rounds, round(shown * passage_tokens))
     query_tokens = min(len(query) // CHARS_PER_TOKEN + 1, builder.profile.query_tokens)
     beside = builder.tokens_beside_passages(round(shown / prompts), query_tokens)
     return PlanCost(prompts, rounds, round(shown * passage_tokens + prompts * beside))
@@ -74,9 +76,9 @@ def mean_tokens(builder: PromptBuilder, candidates: Sequence[Candidate]) -> floa
 
 
 def _passage_tokens(builder: PromptBuilder, candidate: Candidate) -> int:
-    """Tokens of a passage: a slot's, those that the index holds, else by its length."""
-    if builder.profile.slots is not None:
-        return builder.profile.passage_tokens
+    """Tokens of a passage: none if it was read before, those that the index holds, else by its length."""
+    if builder.profile.reading is Reading.ENCODED and candidate.evidence is not None:
+        return 0
     if candidate.tokens is not None and candidate.tokens.encoding == builder.encoding:
         return len(candidate.tokens.ids)
     chars = len(candidate.document.title) + len(candidate.document.text)

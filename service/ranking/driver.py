@@ -11,7 +11,7 @@ import anyio
 
 from service.deadline import Deadline
 from service.domain import Window, WindowReading
-from service.engine.scorer import LabelLogits, Prompt, Scorer
+from service.engine.scorer import CutShort, LabelLogits, Prompt, Scorer
 from service.errors import DeadlineExceeded, EngineError
 from service.observability.spans import annotate, span
 from service.ranking.prior import Weigh, unweighed
@@ -19,6 +19,9 @@ from service.ranking.strategies.plan import Order, Plan, Round
 
 RESERVE_S = 0.02
 """Time kept back from the engine to turn what is known into an answer."""
+
+_HAND_OVER_S = 0.005
+"""Time that an engine is given to hand over what it has when the deadline comes."""
 
 MakePrompts = Callable[[Sequence[Window]], Awaitable[Sequence[Sequence[Prompt]]]]
 """Builds the prompts of each window of a round."""
@@ -56,10 +59,13 @@ async def drive(
     *,
     read: ReadScores = only,
     weigh: Weigh = unweighed,
+    absolute: bool = False,
 ) -> PlanRun:
     """Score the plan's rounds one after the other until it ends, the deadline comes, or the engine fails.
 
-    A round counts only if all of it was answered. Cancellation passes through and leaves nothing running.
+    A round counts only if all of it was answered, but where scores of different windows can be compared (``absolute``):
+    what was answered by the deadline is then ranked, before the rest. Cancellation passes through and leaves nothing
+    running.
     """
     deadline = deadline.sooner(RESERVE_S)
     readings: list[WindowReading] = []
@@ -71,6 +77,10 @@ async def drive(
                 try:
                     asked, answers = await _ask(step, make_prompts, scorer, deadline)
                 except (DeadlineExceeded, EngineError) as error:
+                    if absolute and isinstance(error, CutShort) and all(len(window) == 1 for window in step.windows):
+                        part = _answered(step, error, rounds + 1, read, weigh)
+                        readings.extend(part)
+                        return PlanRun(_read_first(step.best, part), tuple(readings), rounds, len(part), tokens, error)
                     return PlanRun(step.best, tuple(readings), rounds, prompts, tokens, error)
                 rounds += 1
                 prompts += sum(map(len, asked))
@@ -81,6 +91,21 @@ async def drive(
                 step = plan.send(scores)
         except StopIteration as finished:
             return PlanRun(finished.value, tuple(readings), rounds, prompts, tokens)
+
+
+def _answered(step: Round, error: CutShort, number: int, read: ReadScores, weigh: Weigh) -> list[WindowReading]:
+    """The windows of one passage each that were answered before the round was cut short."""
+    pairs = zip(step.windows, error.answers, strict=True)
+    return [
+        WindowReading(number, window, weigh(window, read([logits]))) for window, logits in pairs if logits is not None
+    ]
+
+
+def _read_first(best: Order, readings: Sequence[WindowReading]) -> Order:
+    """Passages that were read, the best first, then the others in the order known before."""
+    scores = {position: score for each in readings for position, score in zip(each.window, each.logits, strict=True)}
+    read = sorted(scores, key=lambda position: -scores[position])
+    return (*read, *(position for position in best if position not in scores))
 
 
 async def _ask(
@@ -96,6 +121,6 @@ async def _ask(
         asked = await make_prompts(step.windows)
         prompts = [prompt for window in asked for prompt in window]
         annotate(prompts=len(prompts), prompt_tokens=sum(len(prompt.token_ids) for prompt in prompts))
-        answers = iter(await scorer.score(prompts, deadline))
+        answers = iter(await scorer.score(prompts, deadline.sooner(_HAND_OVER_S)))
         return asked, [[next(answers) for _ in window] for window in asked]
     raise DeadlineExceeded("the time ran out while windows were read")

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from service.engine.scorer import LabelLogits
 from service.errors import NotFound, ProfileError
 from service.ranking.readings import Reading
 from service.ranking.strategies.comparing import SMALLEST_WINDOW
@@ -46,16 +45,16 @@ class Generation(BaseModel):
     thinking_end: str | None = Field(None, min_length=1, description="where its thinking ends, if it thinks")
 
 
-class Slots(BaseModel):
-    """Equal stretches of a prompt, for models that tell passages apart by where they stand.
+class EvidenceWeights(BaseModel):
+    """What the kinds of evidence count, for profiles with ``reading: encoded``; see ``engine/encoded.py``."""
 
-    Texts are read again until their place is full: a passage up to ``passage_tokens``, the query up to these.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    query_before: int = Field(ge=1, description="tokens of the query before the passages, no more and no less")
-    query_after: int = Field(ge=1, description="tokens of the query behind them, or more if it is longer")
+    dense: float = Field(gt=0, description="logit for a cosine of one")
+    sparse: float = Field(gt=0, description="logit for a sparse match of one")
+    lexical: float = Field(0.0, ge=0, description="logit for each point of BM25, where an index tells it")
+    least_cosine: float = Field(0.0, description="cosine to expect of a passage that does not match at all")
+    cosine_per_match: float = Field(0.0, description="what a match of one adds to that")
 
 
 ExampleText = Annotated[str, AfterValidator(without_places)]
@@ -94,9 +93,6 @@ class Profile(BaseModel):
     grades: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None, min_length=2, description="what a graded model answers with, the lowest first; each a single token"
     )
-    reference: str | None = Field(
-        None, min_length=1, description="a token that gets the same logit in every window: others are told from it"
-    )
     generation: Generation | None = None
     passage_end: str | None = Field(None, min_length=1, description="what ends a passage that is embedded on its own")
     window: int = Field(ge=1, description="most passages in one prompt")
@@ -105,7 +101,6 @@ class Profile(BaseModel):
     passage_tokens: int = Field(ge=1, description="most tokens of a passage")
     query_tokens: int = Field(ge=1, description="most tokens of the query")
     context_tokens: int = Field(ge=1, description="most tokens of a prompt")
-    slots: Slots | None = Field(None, description="texts fill places that are always equally long")
     first_stage_weight: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="how much the first stage's order counts in a search"
     )
@@ -116,6 +111,7 @@ class Profile(BaseModel):
     guarded: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="what no passage or query may spell, beside labels and special tokens"
     )
+    evidence: EvidenceWeights | None = Field(None, description="what the two encoders' values count")
     template: Template
     examples: tuple[Example, ...] = Field((), description="fill {examples} in the template")
     calibration: Calibration = Calibration()
@@ -132,8 +128,8 @@ class Profile(BaseModel):
         self._check_examples()
         if self.strategy not in self.strategies:
             raise ValueError(f"the reading {self.reading} goes with the strategies {', '.join(self.strategies)}")
-        if self.reading is Reading.POINTWISE:
-            self._check_pointwise()
+        if self.reading.alone:
+            self._check_alone()
         else:
             self._check_comparing()
         return self
@@ -144,13 +140,10 @@ class Profile(BaseModel):
             ("grades", self.grades is not None, Reading.GRADED),
             ("template.suffix with {asked}", Place.ASKED in self.template.suffix, Reading.GRADED),
             ("passage_end", self.passage_end is not None, Reading.EMBEDDING),
+            ("evidence", self.evidence is not None, Reading.ENCODED),
         ):
             if given != (self.reading is reading):
                 raise ValueError(f"{key} belongs to the reading {reading}, and to no other")
-        if self.reference is not None and self.reading is not Reading.LISTWISE:
-            raise ValueError(f"reference belongs to the reading {Reading.LISTWISE}, and to no other")
-        if self.reference in self.labels:
-            raise ValueError("the reference is none of the labels")
 
     def _check_examples(self) -> None:
         if self.examples and not (self.template.example and Place.EXAMPLES in self.template.prefix):
@@ -158,11 +151,11 @@ class Profile(BaseModel):
         if any(len(example.passages) > len(self.labels) for example in self.examples):
             raise ValueError("each passage of an example needs a label")
 
-    def _check_pointwise(self) -> None:
+    def _check_alone(self) -> None:
         if self.window != 1 or len(self.labels) != POINTWISE_LABELS:
-            raise ValueError("the reading pointwise has a window of 1 and two labels, the negative one first")
+            raise ValueError(f"the reading {self.reading} has a window of 1 and two labels, the negative one first")
         if Place.LABEL in self.template.passage:
-            raise ValueError("template.passage has no {label} where the reading is pointwise")
+            raise ValueError(f"template.passage has no {{label}} where the reading is {self.reading}")
 
     def _check_comparing(self) -> None:
         if self.window < SMALLEST_WINDOW:
@@ -175,24 +168,7 @@ class Profile(BaseModel):
     @property
     def strategies(self) -> tuple[str, ...]:
         """Names of the strategies that this profile can be used with."""
-        return self.reading.strategies(absolute=self.absolute)
-
-    @property
-    def absolute(self) -> bool:
-        """Whether a score means the same in every window, so that scores of different windows can be compared."""
-        return self.reading.absolute or self.reference is not None
-
-    def scores(self, answers: Sequence[LabelLogits]) -> LabelLogits:
-        """One score for each passage of a window, from the values of what its prompts ask for."""
-        if self.reference is None:
-            return self.reading.scores(answers)
-        ((*logits, reference),) = answers
-        return tuple(logit - reference for logit in logits)
-
-    @property
-    def asked_for(self) -> tuple[str, ...]:
-        """The tokens whose values are asked for: the answers, then the reference if there is one."""
-        return self.answers if self.reference is None else (*self.answers, self.reference)
+        return self.reading.strategies
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -202,7 +178,7 @@ class Profile(BaseModel):
     @property
     def identifiers(self) -> tuple[str, ...]:
         """What a passage must not spell to be what it is: labels that prompts show, and what the profile guards."""
-        return self.guarded if self.reading is Reading.POINTWISE else (*self.labels, *self.guarded)
+        return self.guarded if self.reading.alone else (*self.labels, *self.guarded)
 
     @property
     def directory(self) -> Path:

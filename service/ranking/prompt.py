@@ -36,7 +36,7 @@ class PromptBuilder:
 
     ``encoding`` names the tokenizer, the sanitizing rules and the passage budget; ``fingerprint`` names everything
     about the profile that can change an answer, but for the model's weights. ``label_ids`` are the token ids of the
-    labels, or grades, in the profile's order, then of the reference if there is one, shape [labels]; mere numbers where
+    labels, or grades, in the profile's order, shape [labels]; mere numbers where
     a model does not answer with tokens.
     ``longest`` is the most
     passages that a prompt can show: a full window, or more where there are labels and room for them. Safe to use from
@@ -58,7 +58,7 @@ class PromptBuilder:
         self.label_ids = self._find_labels()
         end = profile.passage_end
         self._passage_end = None if end is None else self._encoder.continuing(end)
-        shown = 1 if profile.reading is Reading.POINTWISE else len(profile.labels)
+        shown = 1 if profile.reading.alone else len(profile.labels)
         self._frames = [self._frame(count, profile.labels[0]) for count in range(shown + 1)]
         self._ends = {}
         if profile.reading is Reading.GRADED:
@@ -81,7 +81,7 @@ class PromptBuilder:
     def label_tokens(self) -> tuple[str, ...]:
         """The answers as the vocabulary spells them; as the profile does where they are no tokens."""
         if not self.profile.reading.by_token:
-            return self.profile.asked_for
+            return self.profile.answers
         return tuple(map(self._encoder.spelling, self.label_ids))
 
     @property
@@ -117,41 +117,31 @@ class PromptBuilder:
     ) -> Prompt:
         """A prompt about a window: passage i is shown under label i. ``asked`` is the one to be graded, if any is.
 
-        Passages that together would overrun the context are cut to the largest equal length that fits; with slots each
-        is read again until its own is full.
+        Passages that together would overrun the context are cut to the largest equal length that fits.
 
         Raises:
             ValueError: more passages than ``longest``.
         """
         if len(passages) > self.longest:
             raise ValueError(f"{len(passages)} passages in a prompt of at most {self.longest}")
+        if self.profile.reading is Reading.ENCODED:
+            return Prompt(query, (0,), tuple(passages), owner)
         frame = self._frames[len(passages)]
         room = self.profile.context_tokens - self.tokens_beside_passages(len(passages), len(query))
         cut = _even_cut([len(passage) for passage in passages], room)
-        before, after = self._asked_times(len(query))
-        parts = [*_fill(frame.before, _read_again(query, before))]
+        parts = [*_fill(frame.before, query)]
         for around, passage in zip(self._labelled, passages, strict=False):
-            shown = passage[:cut] if self.profile.slots is None else _read_again(passage, self.profile.passage_tokens)
-            parts.extend(_fill(around, shown))
-        parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), _read_again(query, after)))
+            parts.extend(_fill(around, passage[:cut]))
+        parts.extend(_fill(self._ends.get((len(passages), asked), frame.after), query))
         return Prompt(np.concatenate(parts), self._asked_for(len(passages)), self._alone(passages), owner)
 
     def _asked_for(self, shown: int) -> tuple[int, ...]:
         """Ids of the labels shown, or of all that the model may answer with where it answers with no labels."""
-        every = len(self.profile.answers)
-        answers = every if self.profile.reading.absolute else shown
-        return (*self.label_ids[:answers], *self.label_ids[every:])
+        return self.label_ids if self.profile.reading.absolute else self.label_ids[:shown]
 
     def tokens_beside_passages(self, passages: int, query_tokens: int) -> int:
         """Tokens of a window's prompt but for the passages: template, labels, and the query in its places."""
-        return self._frames[passages].tokens(*self._asked_times(query_tokens)) + self._label_tokens[passages]
-
-    def _asked_times(self, query_tokens: int) -> tuple[int, int]:
-        """Tokens of the query before and behind the passages."""
-        slots = self.profile.slots
-        if slots is None:
-            return query_tokens, query_tokens
-        return slots.query_before, max(query_tokens, slots.query_after)
+        return self._frames[passages].tokens(query_tokens) + self._label_tokens[passages]
 
     def _encode(self, documents: Sequence[Document], budget: int) -> list[TokenIds]:
         texts = [f"{document.title} {document.text}".strip() for document in documents]
@@ -168,7 +158,7 @@ class PromptBuilder:
         if not profile.reading.by_token:
             return tuple(range(len(profile.labels)))
         *_, end = ["", *pieces(self._with_values(profile.template.suffix, profile.window, profile.labels[0]))]
-        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.asked_for)
+        found = tuple(self._encoder.following("" if end == Place.QUERY else end, label) for label in profile.answers)
         if len(set(found)) < len(found):
             raise ProfileError(f"profile {profile.name}: labels: two of them are the same token")
         return found
@@ -209,7 +199,12 @@ class PromptBuilder:
         return tuple(segments)
 
     def _check_opening(self) -> None:
-        """Engines take the ids as they are: what the tokenizer would put before a text, the template has to."""
+        """Engines take the ids as they are: what the tokenizer would put before a text, the template has to.
+
+        Encoders put their own marks around each text.
+        """
+        if self.profile.reading is Reading.ENCODED:
+            return
         opening, frame = list(self._encoder.opening), self._frames[0]
         segments = (*frame.before, *self._labelled[0], *frame.after)
         ids = [id_ for segment in segments if segment is not None for id_ in segment.tolist()]
@@ -224,14 +219,13 @@ class PromptBuilder:
             profile.context_tokens - self.tokens_beside_passages(count, profile.query_tokens)
             for count in range(len(self._frames))
         ]
-        worth = profile.passage_tokens if profile.slots is not None else min(_WORTH_READING, profile.passage_tokens)
+        worth = min(_WORTH_READING, profile.passage_tokens)
         return max(profile.window, *(count for count, left in enumerate(room) if left >= count * worth))
 
     def _check_room(self) -> None:
         profile = self.profile
         fixed = self.tokens_beside_passages(profile.window, profile.query_tokens)
-        least = 1 if profile.slots is None else profile.passage_tokens
-        if fixed + least * profile.window > profile.context_tokens:
+        if fixed + profile.window > profile.context_tokens:
             raise ProfileError(
                 f"profile {profile.name}: context_tokens: template, query and labels of a full window take {fixed} "
                 f"tokens, which leaves too little of {profile.context_tokens} for {profile.window} passages"
@@ -245,21 +239,14 @@ class _Frame:
     before: _Segments
     after: _Segments
 
-    def tokens(self, query_before: int, query_after: int) -> int:
-        """Length of both with a query of these lengths in its places."""
-        before, after = (sum(segment is None for segment in part) for part in (self.before, self.after))
-        return _literal_tokens(self.before + self.after) + before * query_before + after * query_after
+    def tokens(self, query_tokens: int) -> int:
+        """Length of both with a query of that length in its places."""
+        segments = self.before + self.after
+        return _literal_tokens(segments) + sum(segment is None for segment in segments) * query_tokens
 
 
 def _literal_tokens(segments: _Segments) -> int:
     return sum(len(segment) for segment in segments if segment is not None)
-
-
-def _read_again(ids: TokenIds, tokens: int) -> TokenIds:
-    """``ids``, cut or from the beginning again, as often as it takes; token 0 where there is nothing to read."""
-    if not len(ids):
-        return np.zeros(tokens, dtype=ids.dtype)
-    return np.concatenate([ids] * -(-tokens // len(ids)))[:tokens] if len(ids) < tokens else ids[:tokens]
 
 
 def _fill(segments: _Segments, ids: TokenIds) -> Iterator[TokenIds]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 import anyio.to_thread
+import numpy as np
 
 from service.deadline import Deadline
 from service.domain import AS_USUAL, Candidate, DegradedReason, Parameters, Ranking, TokenIds, Window
@@ -29,6 +30,7 @@ from service.ranking.driver import drive
 from service.ranking.prior import by_first_stage
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
+from service.ranking.readings import Reading
 from service.ranking.strategies.plan import Plan, PlanOptions
 from service.ranking.strategies.registry import find, takes
 
@@ -40,6 +42,10 @@ REASONS: tuple[tuple[type[OnepassError], DegradedReason], ...] = (
     (EngineError, DegradedReason.ENGINE_UNAVAILABLE),
 )
 """Why a ranking is degraded, by the error that stopped it; the first that fits."""
+
+
+NOTHING: TokenIds = np.empty(0, dtype=np.uint32)
+"""A passage that need not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,9 @@ class ListRanker(Protocol):
         self, query: str, count: int, *, strategy: str, top_k: int, parameters: Parameters = AS_USUAL
     ) -> PlanCost:
         """The cost of ``count`` candidates not known yet."""
+
+    def has_read(self, candidate: Candidate) -> bool:
+        """Whether all of a candidate was read when its index was built, so that nothing is left to read."""
 
 
 class Ranker:
@@ -158,14 +167,22 @@ class Ranker:
         ranked = count if depth is None else min(depth, count)
         options = self._options(name, top_k, parameters)
         plan = find(name)(ranked, options)
-        source = _PromptSource(self.builder, query, candidates, tenant, passage_tokens)
+        source = _PromptSource(self.builder, self.scorer.model, query, candidates, tenant, passage_tokens)
         weight = self.profile.first_stage_weight if first_stage_weight is None else first_stage_weight
         weigh = by_first_stage(candidates, weight)
-        run = await drive(plan, source.prompts, self.scorer, deadline, read=self.profile.scores, weigh=weigh)
+        run = await drive(
+            plan,
+            source.prompts,
+            self.scorer,
+            deadline,
+            read=self.profile.reading.scores,
+            weigh=weigh,
+            absolute=self.profile.reading.absolute,
+        )
         order = (*run.order, *range(ranked, count))
         ranking = Ranking(
             order=order,
-            scores=relevance(order, run.readings, self.profile.calibration, absolute=self.profile.absolute),
+            scores=relevance(order, run.readings, self.profile.calibration, absolute=self.profile.reading.absolute),
             profile=self.profile.name,
             model=self.scorer.model,
             strategy=name,
@@ -199,10 +216,14 @@ class Ranker:
     def likely_cost(
         self, query: str, count: int, *, strategy: str, top_k: int, parameters: Parameters = AS_USUAL
     ) -> PlanCost:
-        """The cost of ``count`` candidates not known yet, taken to be half as long as they may be, or to fill slots."""
+        """The cost of ``count`` candidates not known yet: half as long as they may be, or read before."""
         options = self._options(strategy, top_k, parameters)
-        passage_tokens = self.profile.passage_tokens / (2 if self.profile.slots is None else 1)
+        passage_tokens = 0 if self.profile.reading is Reading.ENCODED else self.profile.passage_tokens / 2
         return plan_cost(self.builder, query, strategy, options, count=count, passage_tokens=passage_tokens)
+
+    def has_read(self, candidate: Candidate) -> bool:
+        """Whether the candidate's index holds evidence of this ranker's own engine."""
+        return candidate.evidence is not None and candidate.evidence.encoders == self.scorer.model
 
     def _checked(self, strategy: str, top_k: int, parameters: Parameters) -> PlanOptions:
         self._check_strategy(strategy)
@@ -256,6 +277,7 @@ class _PromptSource:
     def __init__(
         self,
         builder: PromptBuilder,
+        model: str,
         query: str,
         candidates: Sequence[Candidate],
         tenant: str | None,
@@ -272,6 +294,12 @@ class _PromptSource:
             for position, candidate in enumerate(candidates)
             if candidate.tokens is not None and candidate.tokens.encoding == builder.encoding
         }
+        self._evidence = {
+            position: candidate.evidence
+            for position, candidate in enumerate(candidates)
+            if candidate.evidence is not None and candidate.evidence.encoders == model
+        }
+        self._passages.update(dict.fromkeys(self._evidence, NOTHING))
 
     async def prompts(self, windows: Sequence[Window]) -> list[tuple[Prompt, ...]]:
         """The prompts of ``windows``; passages not tokenised yet are tokenised together, off the event loop if long."""
@@ -281,10 +309,12 @@ class _PromptSource:
         else:
             await anyio.to_thread.run_sync(self._tokenise, missing, abandon_on_cancel=True)
         query = self._query_tokens()
-        return [
-            self._builder.prompts(query, [self._passages[position] for position in window], owner=self._tenant)
-            for window in windows
-        ]
+        return [self._of_window(query, window) for window in windows]
+
+    def _of_window(self, query: TokenIds, window: Window) -> tuple[Prompt, ...]:
+        prompts = self._builder.prompts(query, [self._passages[position] for position in window], owner=self._tenant)
+        evidence = self._evidence.get(window[0]) if len(window) == 1 else None
+        return prompts if evidence is None else tuple(replace(prompt, evidence=evidence) for prompt in prompts)
 
     def _characters(self, positions: Sequence[int]) -> int:
         documents = (self._candidates[position].document for position in positions)

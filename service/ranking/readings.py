@@ -28,15 +28,15 @@ class Reading(StrEnum):
     comparable with those of other windows (after GroupRank, arXiv 2511.11653, which has the grades written down)."""
     EMBEDDING = "embedding"
     """The cosine between the prompt's vector and each passage's own orders the window (E2Rank, arXiv 2510.22733)."""
+    ENCODED = "encoded"
+    """Query and passage are read apart, by encoders in this process: the value is the log odds that they match."""
 
-    def strategies(self, *, absolute: bool) -> tuple[str, ...]:
-        """Names of the strategies whose windows can be read so, in the registry's order.
-
-        ``absolute`` says whether scores of different windows can be compared.
-        """
-        if self is Reading.POINTWISE:
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Names of the strategies whose windows can be read so, in the registry's order."""
+        if self.alone:
             return tuple(ALONE)
-        return tuple(name for name in STRATEGIES if absolute or name not in ABSOLUTE)
+        return tuple(name for name in STRATEGIES if self.absolute or name not in ABSOLUTE)
 
     @property
     def by_token(self) -> bool:
@@ -44,9 +44,14 @@ class Reading(StrEnum):
         return self in {Reading.LISTWISE, Reading.POINTWISE, Reading.GRADED}
 
     @property
+    def alone(self) -> bool:
+        """Whether a prompt is about one passage."""
+        return self in {Reading.POINTWISE, Reading.ENCODED}
+
+    @property
     def absolute(self) -> bool:
         """Whether a score means the same in every window, so that scores of different windows can be compared."""
-        return self in {Reading.POINTWISE, Reading.GRADED}
+        return self.alone or self is Reading.GRADED
 
     def scores(self, answers: Sequence[LabelLogits]) -> LabelLogits:
         """One score for each passage of a window, from the values of the labels of the window's prompts."""

