@@ -81,8 +81,9 @@ def _starts(version: Path, manifest: Manifest) -> NDArray[np.int64]:
         return np.arange(manifest.documents + 1)
     try:
         starts: NDArray[np.int64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise IndexCorrupt(f"{path} is not an array: {error}") from error
-    if starts.shape != (manifest.documents + 1,) or starts.dtype != np.int64 or (np.diff(starts, prepend=-1) < 1).any():
+    suits = starts.shape == (manifest.documents + 1,) and starts.dtype == np.int64
+    if not suits or starts[0] != 0 or (np.diff(starts) < 1).any():
         raise IndexCorrupt(f"{path} is not a rising array of {manifest.documents} documents' pieces")
     return starts

@@ -8,9 +8,10 @@ import pytest
 
 from service.deadline import Deadline
 from service.domain import Document
+from service.encoders.sparse_vectors import SparseVectors
 from service.errors import ConfigurationError, EmbedderError, IndexMissing, InvalidInput
 from service.retrieval.builder import build_index
-from service.retrieval.embedding.embedder import PassageVectors, Vectors, passage_text
+from service.retrieval.embedding.embedder import PassageVectors, passage_text
 from service.retrieval.index_store import current_version
 from service.retrieval.inspection import inspect_index
 from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder
@@ -101,10 +102,42 @@ async def test_a_failed_first_build_leaves_no_index(tmp_path: Path) -> None:
         current_version(tmp_path)
 
 
-@pytest.mark.parametrize("vectors", [np.ones((3, 4)), np.ones((4, 5)), np.full((4, 4), np.nan)])
-async def test_vectors_that_cannot_be_are_refused(tmp_path: Path, vectors: Vectors) -> None:
+ONES, EACH = np.ones((4, 4), np.float32), np.ones(4, np.int64)
+SPARSE = SparseVectors.joined([(np.array([1], np.uint32), np.array([0.5], np.float32))] * 4)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        PassageVectors.whole(np.ones((3, 4), np.float32)),
+        PassageVectors.whole(np.ones((4, 5), np.float32)),
+        PassageVectors.whole(np.full((4, 4), np.nan, np.float32)),
+        PassageVectors(ONES, np.array([1, 1, 1])),
+        PassageVectors(ONES, np.array([0, 2, 1, 1])),
+        PassageVectors(ONES, np.array([1, 1, 1, 2])),
+        PassageVectors(ONES, EACH, SPARSE),  # not promised
+    ],
+)
+async def test_vectors_that_cannot_be_are_refused(tmp_path: Path, vectors: PassageVectors) -> None:
     with pytest.raises(EmbedderError):
-        await build_index(tmp_path, FRUIT, Odd(PassageVectors.whole(vectors)))
+        await build_index(tmp_path, FRUIT, Odd(vectors))
+
+
+@pytest.mark.parametrize("sparse", [None, SPARSE.take([0, 1, 2])])
+async def test_sparse_vectors_that_are_promised_and_missing_are_refused(
+    tmp_path: Path, sparse: SparseVectors | None
+) -> None:
+    with pytest.raises(EmbedderError, match="4 passages"):
+        await build_index(tmp_path, FRUIT, Odd(PassageVectors(ONES, EACH, sparse), sparse=True))
+
+
+async def test_the_files_follow_the_vectors(tmp_path: Path) -> None:
+    plain = await build_index(tmp_path / "plain", FRUIT, AxisEmbedder(sparse=False))
+    assert sorted(plain.files) == ["documents.sqlite", "vectors.faiss"]
+    lines = Document("lines", "an apple\na banana")
+    pieces = await build_index(tmp_path / "pieces", [*FRUIT, lines], AxisEmbedder())
+    assert sorted(pieces.files) == ["documents.sqlite", "pieces.npy", "sparse.index", "vectors.faiss"]
+    assert pieces.documents == 5
 
 
 def test_title_and_text_are_embedded_together() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,23 @@ def test_every_flipped_or_missing_byte_is_noticed(tmp_path: Path, name: str) -> 
     (version / name).unlink()
     with pytest.raises(IndexCorrupt, match="missing"):
         index_store.verify(version, manifest)
+
+
+@pytest.mark.parametrize(("name", "fits"), [("sparse.index", True), ("pieces.npy", True), ("other", False)])
+def test_files_that_some_indexes_have_are_verified_too(tmp_path: Path, name: str, *, fits: bool) -> None:
+    with index_store.locked(tmp_path), index_store.new_version(tmp_path) as version:
+        for file in (index_store.VECTORS, index_store.DOCUMENTS, name):
+            (version / file).write_bytes(b"content")
+        files = index_store.record_files(version)
+        assert (name in files) == fits
+        manifest = Manifest("axes-1", 4, "Flat", 3, "2026-01-01T00:00:00+00:00", files)
+        index_store.verify(version, manifest)
+        with pytest.raises(IndexCorrupt, match="lists"):
+            index_store.verify(version, replace(manifest, files={**files, "other": files[index_store.VECTORS]}))
+        (version / name).write_bytes(b"damaged")
+        if fits:
+            with pytest.raises(IndexCorrupt, match="checksum"):
+                index_store.verify(version, manifest)
 
 
 def test_a_missing_or_undecodable_manifest_is_corrupt(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.deadline import Deadline
-from service.domain import Document, PassageTokens, RetrievalMode
+from service.domain import Document, Evidence, PassageTokens, RetrievalMode
 from service.errors import IndexCorrupt, IndexFolderError, IndexIncompatible, IndexMissing, InvalidInput
 from service.retrieval import index_store
 from service.retrieval.builder import Recipe, build_index
@@ -18,12 +18,13 @@ from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder, ids
 
 pytestmark = pytest.mark.anyio
 DATE = Document("e", "A date is a dictionary of sugar.", title="Date", metadata={"colour": "brown"})
+LONG = Document("long", "apple\nbanana and apple\ncherry", title="Long")
 GREEN_APPLE = Document("a", "This apple is green.", title="Green apple")
 
 
 class CountingEmbedder(AxisEmbedder):
-    def __init__(self, version: str = "1") -> None:
-        super().__init__(version=version)
+    def __init__(self, version: str = "1", *, sparse: bool = True) -> None:
+        super().__init__(version=version, sparse=sparse)
         self.embedded = 0
 
     async def embed_passages(self, documents: Sequence[Document], deadline: Deadline) -> PassageVectors:
@@ -113,25 +114,40 @@ async def test_changes_wait_for_whoever_publishes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("factory", ["Flat", "HNSW8,Flat", "HNSW8"])
-async def test_what_stays_keeps_its_vector_and_tokens(tmp_path: Path, factory: str) -> None:
-    await build_index(tmp_path, FRUIT, AxisEmbedder(), encoder=LetterEncoder(), factory=factory)
-    making = recipe()
+@pytest.mark.parametrize("sparse", [True, False])
+async def test_what_stays_keeps_its_vectors_and_tokens(tmp_path: Path, factory: str, *, sparse: bool) -> None:
+    documents = [FRUIT[0], LONG, *FRUIT[1:]]
+    embedder = AxisEmbedder(sparse=sparse)
+    await build_index(tmp_path, documents, embedder, encoder=LetterEncoder(), factory=factory)
+    making = Recipe(CountingEmbedder(sparse=sparse), CountingEncoder())
     with index_writer(tmp_path, making) as writer:
-        writer.delete(["b"])
+        writer.delete(["a", "c"])
         writer.add([DATE])
         manifest = await writer.publish()
     assert manifest.factory == factory
     assert (making.embedder.embedded, making.encoder.encoded) == (1, 1)  # type: ignore[attr-defined,union-attr]
     again = tmp_path / "again"
-    await build_index(again, [FRUIT[0], *FRUIT[2:], DATE], AxisEmbedder(), encoder=LetterEncoder(), factory=factory)
-    assert await contents(tmp_path) == await contents(again)
+    await build_index(again, [LONG, FRUIT[1], FRUIT[3], DATE], embedder, encoder=LetterEncoder(), factory=factory)
+    assert await contents(tmp_path, embedder) == await contents(again, embedder)
+    assert manifest.files.keys() == index_store.read_manifest(index_store.current_version(again)).files.keys()
 
 
-async def contents(folder: Path) -> list[tuple[Document, float, list[int]]]:
-    stage = LocalFirstStage.open(folder, AxisEmbedder())
+async def contents(folder: Path, embedder: AxisEmbedder) -> list[tuple[Document, float, Evidence | None, list[int]]]:
+    stage = LocalFirstStage.open(folder, embedder)
     retrieved = await stage.retrieve("red apple", 10, RetrievalMode.DENSE, Deadline.never())
     await stage.close()
-    return [(c.document, c.score, c.tokens.ids.tolist() if c.tokens else []) for c in retrieved.candidates]
+    return [(c.document, c.score, c.evidence, c.tokens.ids.tolist() if c.tokens else []) for c in retrieved.candidates]
+
+
+@pytest.mark.parametrize(("kept", "pieces"), [("long", True), ("a", False)])
+async def test_the_kind_and_the_files_follow_the_pieces_that_are_left(
+    tmp_path: Path, kept: str, *, pieces: bool
+) -> None:
+    await build_index(tmp_path, [LONG, FRUIT[0]], AxisEmbedder())
+    with index_writer(tmp_path, recipe()) as writer:
+        writer.delete({"long", "a"} - {kept})
+        manifest = await writer.publish()
+    assert (manifest.documents, index_store.PIECES in manifest.files) == (1, pieces)
 
 
 async def test_vectors_that_are_not_kept_exactly_are_made_anew(tmp_path: Path) -> None:

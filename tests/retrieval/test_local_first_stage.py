@@ -19,6 +19,7 @@ from service.errors import (
     IndexCorrupt,
     IndexIncompatible,
     IndexMissing,
+    InvalidInput,
     RetrievalError,
 )
 from service.retrieval import index_store
@@ -31,6 +32,7 @@ from tests.retrieval.fruit import FRUIT, AxisEmbedder, LetterEncoder, ids
 
 pytestmark = pytest.mark.anyio
 NEVER = Deadline.never()
+FILES = (index_store.VECTORS, index_store.DOCUMENTS, index_store.SPARSE)
 
 
 class SlowEmbedder(AxisEmbedder):
@@ -100,6 +102,81 @@ async def test_one_ranking_alone_is_not_fused(stage: LocalFirstStage, mode: Retr
     assert not any(each.fused for each in found.candidates)
 
 
+@pytest.mark.parametrize("mode", [RetrievalMode.DENSE, RetrievalMode.SPARSE, RetrievalMode.HYBRID])
+async def test_every_candidate_comes_with_its_evidence(stage: LocalFirstStage, mode: RetrievalMode) -> None:
+    query = await AxisEmbedder().embed_query("red cherry or apple", NEVER)
+    passages = await AxisEmbedder().embed_passages(FRUIT, NEVER)
+    found = await stage.retrieve("red cherry or apple", 4, mode, NEVER)
+    assert found.vectors is not None
+    assert found.vectors.shape == (len(found.candidates), 4)
+    for candidate, vector in zip(found.candidates, found.vectors, strict=True):
+        row = FRUIT.index(candidate.document)
+        evidence = candidate.evidence
+        assert evidence is not None
+        assert evidence.encoders == "axes-1"
+        assert evidence.dense == pytest.approx(float(passages.dense[row] @ query.dense), abs=1e-6)
+        assert evidence.sparse == {"a": 2.0, "c": 2.0}.get(candidate.document.id, 0.0)  # in title and text
+        assert vector.tolist() == passages.dense[row].tolist()
+
+
+async def test_evidence_says_what_full_text_found(stage: LocalFirstStage) -> None:
+    words = await stage.retrieve("a red cherry", 4, RetrievalMode.LEXICAL, NEVER)
+    scores = {candidate.document.id: candidate.score for candidate in words.candidates}
+    found = await stage.retrieve("a red cherry", 4, RetrievalMode.HYBRID, NEVER)
+    told = {each.document.id: each.evidence.lexical for each in found.candidates if each.evidence}
+    assert told == {name: scores.get(name, 0.0) for name in "abcd"}
+    assert set(scores) == {"a", "c"}
+
+
+async def test_without_the_query_s_vectors_there_is_no_evidence(folder: Path, stage: LocalFirstStage) -> None:
+    broken = LocalFirstStage.open(folder, AxisEmbedder(broken=True))
+    for found in (
+        await stage.retrieve("cherry", 4, RetrievalMode.LEXICAL, NEVER),
+        await broken.retrieve("cherry", 4, RetrievalMode.HYBRID, NEVER),
+    ):
+        assert [each.evidence for each in found.candidates] == [None]
+        assert found.vectors is None
+    await broken.close()
+
+
+async def test_vectors_that_are_given_are_taken(stage: LocalFirstStage) -> None:
+    vectors = await AxisEmbedder().embed_query("banana", NEVER)
+    for mode in (RetrievalMode.DENSE, RetrievalMode.SPARSE, RetrievalMode.HYBRID):
+        found = await stage.retrieve("?", 1, mode, NEVER, vectors=vectors)
+        assert ids(found.candidates) == ["b"]
+
+
+async def test_a_passage_is_as_near_as_its_nearest_piece(tmp_path: Path) -> None:
+    long = Document("long", "apple\napple and banana\ncherry", "Fruit")
+    await build_index(tmp_path, [*FRUIT, long], AxisEmbedder())
+    stage = LocalFirstStage.open(tmp_path, AxisEmbedder())
+    query = await AxisEmbedder().embed_query("apple banana", NEVER)
+    found = await stage.retrieve("apple banana", 5, RetrievalMode.DENSE, NEVER)
+    assert sorted(ids(found.candidates)) == ["a", "b", "c", "d", "long"]
+    first = found.candidates[0]
+    assert first.document == long
+    assert first.evidence is not None
+    assert first.evidence.dense == pytest.approx(1, abs=1e-5)
+    assert found.vectors is not None
+    assert found.vectors[0] == pytest.approx(query.dense, abs=1e-6)
+    assert first.evidence.sparse == 3  # two apples and a banana
+    await stage.close()
+
+
+async def test_an_embedder_without_sparse_vectors_finds_by_the_other_two(tmp_path: Path) -> None:
+    await build_index(tmp_path, FRUIT, AxisEmbedder(sparse=False))
+    stage = LocalFirstStage.open(tmp_path, AxisEmbedder(sparse=False))
+    await stage.warm()
+    found = await stage.retrieve("yellow cherry", 4, RetrievalMode.HYBRID, NEVER)
+    assert set(ids(found.candidates)[:2]) == {"b", "c"}
+    assert [each.fused for each in found.candidates] == [told_by(each.score, (1.0, 1.0)) for each in found.candidates]
+    assert {each.evidence.sparse for each in found.candidates if each.evidence} == {0.0}
+    with pytest.raises(InvalidInput, match=r"dense-axes-1.* gives no sparse vectors") as refused:
+        await stage.retrieve("yellow cherry", 4, RetrievalMode.SPARSE, NEVER)
+    assert refused.value.field == "mode"
+    await stage.close()
+
+
 async def test_a_lexical_search_may_find_nothing(stage: LocalFirstStage) -> None:
     assert (await stage.retrieve("?!", 10, RetrievalMode.LEXICAL, NEVER)).candidates == ()
 
@@ -109,8 +186,9 @@ async def test_a_hybrid_goes_on_without_a_broken_embedder(folder: Path) -> None:
     found = await stage.retrieve("banana", 3, RetrievalMode.HYBRID, NEVER)
     assert ids(found.candidates) == ["b"]
     assert found.degraded is DegradedReason.EMBEDDER
-    with pytest.raises(EmbedderError):
-        await stage.retrieve("banana", 3, RetrievalMode.DENSE, NEVER)
+    for mode in (RetrievalMode.DENSE, RetrievalMode.SPARSE):
+        with pytest.raises(EmbedderError):
+            await stage.retrieve("banana", 3, mode, NEVER)
     await stage.close()
 
 
@@ -175,7 +253,7 @@ async def test_a_missing_index_is_missing(tmp_path: Path) -> None:
         LocalFirstStage.open(tmp_path / "nowhere", AxisEmbedder())
 
 
-@pytest.mark.parametrize("name", [index_store.VECTORS, index_store.DOCUMENTS])
+@pytest.mark.parametrize("name", FILES)
 async def test_a_damaged_file_is_refused_with_and_without_checksums(folder: Path, name: str) -> None:
     path = index_store.current_version(folder) / name
     size = path.stat().st_size
@@ -189,13 +267,13 @@ async def test_a_damaged_file_is_refused_with_and_without_checksums(folder: Path
         LocalFirstStage.open(folder, AxisEmbedder(), options=Options(checksums=False))
 
 
-@pytest.mark.parametrize("odd_half", [index_store.VECTORS, index_store.DOCUMENTS])
-async def test_halves_that_do_not_belong_together_are_refused(folder: Path, tmp_path: Path, odd_half: str) -> None:
+@pytest.mark.parametrize("odd_file", FILES)
+async def test_files_that_do_not_belong_together_are_refused(folder: Path, tmp_path: Path, odd_file: str) -> None:
     await build_index(tmp_path / "fewer", FRUIT[:2], AxisEmbedder())
     whole, fewer = index_store.current_version(folder), index_store.current_version(tmp_path / "fewer")
     with index_store.locked(folder), index_store.new_version(folder) as mixed:
-        for name in (index_store.VECTORS, index_store.DOCUMENTS):
-            (mixed / name).write_bytes(((whole if name == odd_half else fewer) / name).read_bytes())
+        for name in FILES:
+            (mixed / name).write_bytes(((whole if name == odd_file else fewer) / name).read_bytes())
         promises = index_store.read_manifest(fewer)
         index_store.publish(folder, mixed, replace(promises, files=index_store.record_files(mixed)))
     with pytest.raises(IndexCorrupt, match="promises 2"):

@@ -81,8 +81,7 @@ class MilvusFirstStage:
         with span("retrieve", index=self.name, mode=mode.value, count=count):
             found, entities = await self._search(query, vectors, mode, count, deadline)
         candidates = tuple(
-            self._candidate(rank, score, found, entity, vectors)
-            for rank, ((_, score), entity) in enumerate(zip(found.rows, entities, strict=True), start=1)
+            self._candidate(rank, found, entity, vectors) for rank, entity in enumerate(entities, start=1)
         )
         embed_ms, retrieve_ms = (embedded - started) * 1000, (time.perf_counter() - embedded) * 1000
         nearest = None if vectors is None else self._dense(entities)
@@ -146,21 +145,20 @@ class MilvusFirstStage:
             raise RetrievalError(f"Milvus lacks passages of {self._manifest.collection} that it found")
         return [by_row[row] for row in rows]
 
-    def _candidate(
-        self, rank: int, score: float, found: Found, entity: Entity, vectors: QueryVectors | None
-    ) -> Candidate:
+    def _candidate(self, rank: int, found: Found, entity: Entity, vectors: QueryVectors | None) -> Candidate:
+        row, score = found.rows[rank - 1]
         document, ids = document_of(entity)
         encoding = self._manifest.encoding
         tokens = None if ids is None or encoding is None else PassageTokens(encoding, ids)
-        evidence = None if vectors is None else self._evidence(entity, vectors)
+        evidence = None if vectors is None else self._evidence(entity, vectors, found.bm25.get(row, 0.0))
         return Candidate(document, rank, score, tokens, fused=found.behind(score), evidence=evidence)
 
-    def _evidence(self, entity: Entity, vectors: QueryVectors) -> Evidence:
+    def _evidence(self, entity: Entity, vectors: QueryVectors, bm25: float) -> Evidence:
         held: Mapping[int, float] = entity.get(RetrievalMode.SPARSE.value, {})
         terms = {} if vectors.sparse is None else weights_by_term(vectors.sparse)
         cosine = float(self._dense([entity])[0] @ vectors.dense)
         product = sum(weight * held.get(term, 0.0) for term, weight in terms.items())
-        return Evidence(self._manifest.embedder, cosine, product)
+        return Evidence(self._manifest.embedder, cosine, product, bm25)
 
     def _dense(self, entities: Sequence[Entity]) -> Vectors:
         """The dense vectors of entities, shape [entities, dimension]."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from pymilvus import MilvusException
 
 from service.deadline import Deadline
-from service.domain import DegradedReason, PassageTokens, RetrievalMode
-from service.errors import DeadlineExceeded, EmbedderError, IndexIncompatible, RetrievalError
+from service.domain import DegradedReason, Document, PassageTokens, RetrievalMode
+from service.errors import DeadlineExceeded, EmbedderError, IndexIncompatible, InvalidInput, RetrievalError
 from service.retrieval import index_store
-from service.retrieval.builder import Recipe
+from service.retrieval.builder import Recipe, build_index
 from service.retrieval.fusion import WEIGHTS, reciprocal_rank_fusion, told_by
+from service.retrieval.local_first_stage import LocalFirstStage
 from service.retrieval.milvus.builder import build_in_milvus
 from service.retrieval.milvus.first_stage import MilvusFirstStage
 from service.retrieval.milvus.options import MilvusOptions
@@ -25,6 +26,7 @@ from tests.retrieval.milvus.lite import Lite
 
 pytestmark = pytest.mark.anyio
 NEVER = Deadline.never()
+QUERY = "small red cherry"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,15 @@ async def stage(server: Lite, folder: Path) -> AsyncIterator[MilvusFirstStage]:
 async def built(server: Lite, directory: Path) -> Path:
     await build_in_milvus(server.options, directory / "fruit", FRUIT, Recipe(AxisEmbedder(), LetterEncoder()))
     return directory / "fruit"
+
+
+async def opened_on(
+    server: Lite, directory: Path, documents: Sequence[Document], embedder: AxisEmbedder
+) -> MilvusFirstStage:
+    """A stage over a collection of its own."""
+    folder = directory / "other"
+    await build_in_milvus(server.options, folder, documents, Recipe(embedder))
+    return opened(folder, server.options, embedder)
 
 
 def opened(folder: Path, options: MilvusOptions, embedder: AxisEmbedder | None = None) -> MilvusFirstStage:
@@ -69,14 +80,13 @@ async def test_candidates_carry_text_metadata_and_tokens(stage: MilvusFirstStage
 
 
 async def test_a_hybrid_is_fused_as_with_local_files(stage: MilvusFirstStage) -> None:
-    query = "small red cherry"
-    parts = [await stage.retrieve(query, 4, mode, NEVER) for mode in WEIGHTS]
+    parts = [await stage.retrieve(QUERY, 4, mode, NEVER) for mode in WEIGHTS]
     assert not any(each.fused for part in parts for each in part.candidates)
     names = [ids(part.candidates) for part in parts]
     rankings = [["abcd".index(name) for name in part] for part in names]
     by_hand = dict(reciprocal_rank_fusion(rankings, [*WEIGHTS.values()]))
 
-    found = await stage.retrieve(query, 4, RetrievalMode.HYBRID, NEVER)
+    found = await stage.retrieve(QUERY, 4, RetrievalMode.HYBRID, NEVER)
 
     assert {each.document.id: each.score for each in found.candidates} == pytest.approx(
         {"abcd"[row]: score for row, score in by_hand.items()}, rel=1e-5
@@ -84,6 +94,57 @@ async def test_a_hybrid_is_fused_as_with_local_files(stage: MilvusFirstStage) ->
     assert [each.fused for each in found.candidates] == [
         told_by(each.score, [*WEIGHTS.values()]) for each in found.candidates
     ]
+
+
+@pytest.mark.parametrize("mode", [RetrievalMode.DENSE, RetrievalMode.SPARSE, RetrievalMode.HYBRID])
+async def test_every_candidate_comes_with_the_evidence_that_local_files_give(
+    stage: MilvusFirstStage, tmp_path: Path, mode: RetrievalMode
+) -> None:
+    await build_index(tmp_path, FRUIT, AxisEmbedder())
+    local = LocalFirstStage.open(tmp_path, AxisEmbedder())
+    here = {each.document.id: each.evidence for each in (await local.retrieve(QUERY, 4, mode, NEVER)).candidates}
+    await local.close()
+    found = await stage.retrieve(QUERY, 4, mode, NEVER)
+    assert found.vectors is not None
+    assert found.vectors.shape == (len(found.candidates), 4)
+    for candidate in found.candidates:
+        evidence, same = candidate.evidence, here[candidate.document.id]
+        assert evidence is not None
+        assert same is not None
+        assert evidence.encoders == same.encoders
+        assert (evidence.dense, evidence.sparse) == pytest.approx((same.dense, same.sparse), abs=1e-5)
+
+
+async def test_evidence_is_of_the_first_piece_alone(server: Lite, tmp_path: Path) -> None:
+    long = Document("long", "apple\ncherry", "An")
+    stage = await opened_on(server, tmp_path, [long], AxisEmbedder())
+    (candidate,) = (await stage.retrieve("cherry", 1, RetrievalMode.DENSE, NEVER)).candidates
+    assert candidate.evidence is not None
+    assert candidate.evidence.dense < 0.1
+    assert candidate.evidence.sparse == 1
+    await stage.close()
+
+
+async def test_an_embedder_without_sparse_vectors_finds_by_the_other_two(server: Lite, tmp_path: Path) -> None:
+    stage = await opened_on(server, tmp_path, FRUIT, AxisEmbedder(sparse=False))
+    await stage.warm()
+    found = await stage.retrieve("a banana", 2, RetrievalMode.HYBRID, NEVER)
+    assert ids(found.candidates)[0] == "b"
+    assert [each.fused for each in found.candidates] == [told_by(each.score, (1.0, 1.0)) for each in found.candidates]
+    with pytest.raises(InvalidInput, match="no sparse vectors"):
+        await stage.retrieve("a banana", 2, RetrievalMode.SPARSE, NEVER)
+    await stage.close()
+
+
+async def test_passages_and_queries_without_terms_are_no_trouble(server: Lite, tmp_path: Path) -> None:
+    odd = [Document('quote " and \\ back', "nothing of note"), Document("line\nbreak", "an apple"), *FRUIT]
+    stage = await opened_on(server, tmp_path, odd, AxisEmbedder())
+    assert (await stage.retrieve("nothing", 3, RetrievalMode.SPARSE, NEVER)).candidates == ()
+    found = await stage.retrieve("nothing", 9, RetrievalMode.HYBRID, NEVER)
+    assert sorted(ids(found.candidates)) == sorted(document.id for document in odd)
+    assert {each.evidence.sparse for each in found.candidates if each.evidence} == {0.0}
+    assert ids((await stage.retrieve("apple", 9, RetrievalMode.SPARSE, NEVER)).candidates)[0] == "a"
+    await stage.close()
 
 
 async def test_a_lexical_search_may_find_nothing(stage: MilvusFirstStage) -> None:
