@@ -40,9 +40,9 @@ def search_request(
     _check_size("candidates", body.candidates, limits.candidates)
     _check_spans(body)
     mode = body.mode or default_mode
-    if body.feedback and not (body.rerank.enabled and mode is not RetrievalMode.LEXICAL):
+    if body.feedback and not (body.rerank.enabled and mode in {RetrievalMode.DENSE, RetrievalMode.HYBRID}):
         raise InvalidInput(
-            "there is no feedback without reranking, and no vector in a lexical search", field="feedback"
+            "feedback moves a dense vector: it needs a dense or hybrid search, reranked", field="feedback"
         )
     if body.feedback and body.rerank.chunks:
         raise InvalidInput("chunks do not go with feedback", field="rerank.chunks")

@@ -22,8 +22,8 @@ GIGABYTE = 1e9
 _QUERY_CHARS = 60
 _ANSWER_BYTES = 2.5
 """Bytes of a kept answer for each token of its candidates, compressed, in the demo corpus."""
-_STORED_BYTES = 13
-"""Bytes on disk for each token of a passage: text, token ids and full-text index, in the demo corpus."""
+_STORED_BYTES = 18
+"""Bytes on disk for each token of a passage: text, full-text index and sparse vector, in the demo corpus."""
 
 
 def capacity(

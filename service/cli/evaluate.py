@@ -114,8 +114,8 @@ def evaluate(
         for name, options in ways.items()
     }
     is_given = given or run is not None
-    if feedback and (is_given or asked.mode is RetrievalMode.LEXICAL):
-        raise InvalidInput("feedback moves a vector: it needs a search that is not lexical", field="feedback")
+    if feedback and (is_given or asked.mode not in {RetrievalMode.DENSE, RetrievalMode.HYBRID}):
+        raise InvalidInput("feedback moves a dense vector: it needs a dense or hybrid search", field="feedback")
     judged = BeirFolder(JUDGED if folder == DEMO else Path(folder))
     judgements, sample = judged.qrels(qrels), Sample(limit, seed)
     if is_given:

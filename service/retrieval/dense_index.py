@@ -45,9 +45,10 @@ class DenseIndex:
         asked = count if self.pieces == len(self._starts) - 1 else 2 * count
         while True:
             found = self._index.search(vector, asked)
+            documents = np.searchsorted(self._starts, [row for row, _ in found], side="right") - 1
             nearest: dict[int, float] = {}
-            for row, score in found:
-                nearest.setdefault(int(np.searchsorted(self._starts, row, side="right")) - 1, score)
+            for document, (_, score) in zip(documents.tolist(), found, strict=True):
+                nearest.setdefault(document, score)
             if len(nearest) >= count or len(found) < asked:  # enough documents, or no more pieces
                 return list(nearest.items())[:count]
             asked *= 2

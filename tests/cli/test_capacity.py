@@ -32,7 +32,7 @@ def test_an_index_is_counted_by_its_kind(cli: Cli) -> None:
     """A million vectors of 256: inverted lists of 8-bit vectors, 264 bytes each, and 4,000 centroids of 1,024 bytes."""
     output = cli("capacity", "1", "--passages", "1000000", "--dimension", "256", "--passage-tokens", "100").output
     assert "IVF4000,SQ8, 0.27 GB" in output
-    assert "1.30 GB for each gateway" in output
+    assert "1.80 GB for each gateway" in output
 
 
 def test_a_longer_passage_is_read_as_far_as_the_profile_says(cli: Cli) -> None:

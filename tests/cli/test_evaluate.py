@@ -63,7 +63,8 @@ def test_a_reranking_that_ran_out_of_time_is_told(cli: Cli, beir: Path) -> None:
         (["--qrels", "dev"], "there is: test.tsv"),
         (["--run", "unheard-of"], "there is: odd_top2.tsv"),
         (["--index", "unheard-of"], "the default index unheard-of is not in"),
-        (["--feedback", "--mode", "lexical"], "it needs a search that is not lexical"),
+        (["--feedback", "--mode", "lexical"], "it needs a dense or hybrid search"),
+        (["--feedback", "--mode", "sparse"], "it needs a dense or hybrid search"),
         (["--strategy", "unheard-of"], "no strategy of that name"),
     ],
 )

@@ -148,7 +148,9 @@ class SearchBody(Body):
     index: Text | None = Field(None, description="which index; see `/v1/indexes`")
     top_k: Count = Field(10, description="results wanted")
     candidates: Count = Field(100, description="passages taken from the first stage and reranked")
-    mode: RetrievalMode | None = Field(None, description="first stage: `dense`, `lexical` or `hybrid`")
+    mode: RetrievalMode | None = Field(
+        None, description="first stage: `dense`, `sparse`, `lexical` or all of them, `hybrid`"
+    )
     rerank: RerankOptionsBody = RerankOptionsBody()
     feedback: bool = Field(
         default=False, description="move the query's vector toward what the reranker liked, and search again"
