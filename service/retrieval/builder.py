@@ -2,7 +2,7 @@
 
 ``build_index`` makes an index of new documents; ``publish_batches`` is what it shares with ``index_writer.py``, which
 makes the next version of an index that is there. What is computed is spooled (``spool.py``): a build that was
-interrupted is continued by the next one.
+interrupted is continued by the next one. A document whose title and text the version in use has keeps its vectors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from service.domain import Document, PassageTokens, TokenIds
 from service.errors import EmbedderError, InvalidInput
 from service.retrieval import index_store
 from service.retrieval.document_store import DocumentWriter, cleaned
-from service.retrieval.embedding.embedder import Embedder, PassageVectors
+from service.retrieval.embedding.embedder import Embed, Embedder, PassageVectors
 from service.retrieval.manifest import Manifest
-from service.retrieval.spool import Spool, spooled
+from service.retrieval.previous import reusing
+from service.retrieval.spool import spooled
 from service.retrieval.vector_writer import VectorWriter
 
 Progress = Callable[[int, int | None], None]
@@ -63,10 +64,6 @@ class Recipe:
     def encoding(self) -> str | None:
         """What the stored tokens are of, if there are any."""
         return None if self.encoder is None else self.encoder.encoding
-
-    async def batch(self, documents: Sequence[Document], spool: Spool) -> Batch:
-        """Embed and tokenise documents. Raises ``EmbedderError``, or ``IndexFolderError`` as ``spool`` does."""
-        return Batch(documents, self.tokens(documents), await spool.vectors(documents, self.vectors))
 
     def tokens(self, documents: Sequence[Document]) -> list[TokenIds | None]:
         """The reranker tokens of each document."""
@@ -120,15 +117,19 @@ async def build_index(
     """
     recipe = Recipe(embedder, encoder)
     numbered = (cleaned(document, row) for row, document in enumerate(documents))
-    with index_store.locked(folder), spooled(folder, embedder) as spool:
-        made = batches(numbered, recipe, batch_size, spool)
+    with (
+        index_store.locked(folder),
+        spooled(folder, embedder, recipe.vectors) as spool,
+        reusing(folder, embedder, spool) as embed,
+    ):
+        made = batches(numbered, recipe, batch_size, embed)
         return await publish_batches(folder, made, recipe, factory=factory, total=total, progress=progress)
 
 
-async def batches(documents: Iterable[Document], recipe: Recipe, size: int, spool: Spool) -> AsyncIterator[Batch]:
-    """Batches of so many documents, which are already cleaned."""
+async def batches(documents: Iterable[Document], recipe: Recipe, size: int, embed: Embed) -> AsyncIterator[Batch]:
+    """Batches of so many documents, which are already cleaned, with the vectors that ``embed`` gives."""
     for some in _chunks(documents, size):
-        yield await recipe.batch(some, spool)
+        yield Batch(some, recipe.tokens(some), await embed(some))
 
 
 async def publish_batches(

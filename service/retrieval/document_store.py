@@ -118,6 +118,13 @@ class DocumentReader:
             for row, name, title, text, metadata, blob in found
         }
 
+    def rows(self, ids: Collection[str]) -> list[int]:
+        """The row numbers of those of ``ids`` that documents of the store have."""
+        found = self.connection.execute(
+            "SELECT row FROM documents WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+        )
+        return [row for (row,) in found]
+
     def holding(self, ids: Collection[str]) -> set[str]:
         """Those of ``ids`` that documents of the store have."""
         found = self.connection.execute(

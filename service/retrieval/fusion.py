@@ -17,8 +17,8 @@ WEIGHTS: Mapping[RetrievalMode, float] = {
 }
 """The retrievers of a hybrid, and what the ranking of each counts.
 
-Chosen by recall@100 on train queries of six collections: 0.966 on the mean, 0.960 with equal weights, 0.953 of the dense
-retriever alone. Nearby weights differ by 0.001.
+Chosen by recall@100 on train queries of six collections: 0.966 on the mean, 0.960 with equal weights, 0.953 of the
+dense retriever alone. Nearby weights differ by 0.001.
 """
 
 DEPTH = 100

@@ -19,8 +19,9 @@ from service.retrieval import change_log, faiss_index, index_store
 from service.retrieval.builder import Batch, Progress, Recipe, batches, publish_batches
 from service.retrieval.change_log import Change, Delete, Put
 from service.retrieval.document_store import DocumentReader, cleaned
+from service.retrieval.embedding.embedder import Embed
 from service.retrieval.manifest import Manifest
-from service.retrieval.spool import Spool, spooled
+from service.retrieval.spool import spooled
 from service.retrieval.vector_reader import VectorReader
 
 _BATCH = 1024
@@ -28,11 +29,11 @@ _BATCH = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """The open version that the next one is made of, and where vectors that it lacks are spooled."""
+    """The open version that the next one is made of, and what makes vectors that it lacks."""
 
     documents: DocumentReader
     vectors: VectorReader
-    spool: Spool
+    embed: Embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,13 @@ class IndexWriter:
         index_store.verify(self._version, self._manifest)
         last = _last_by_id(changes)
         vectors = VectorReader(self._version, self._manifest)
-        with closing(DocumentReader(self._documents)) as reader, spooled(self._folder, self._recipe.embedder) as spool:
+        embedder = self._recipe.embedder
+        with (
+            closing(DocumentReader(self._documents)) as reader,
+            spooled(self._folder, embedder, self._recipe.vectors) as embed,
+        ):
             total = _count_after(reader, last)
-            made = self._next(_Before(reader, vectors, spool), last)
+            made = self._next(_Before(reader, vectors, embed), last)
             manifest = await publish_batches(
                 self._folder, made, self._recipe, factory=self._factory(vectors), total=total, progress=progress
             )
@@ -138,7 +143,7 @@ class IndexWriter:
             if rows:
                 yield await self._kept(before, [stored[row] for row in rows], rows)
         added = [change.document for change in last.values() if isinstance(change, Put)]
-        async for batch in batches(added, self._recipe, _BATCH, before.spool):
+        async for batch in batches(added, self._recipe, _BATCH, before.embed):
             yield batch
 
     async def _kept(
@@ -150,7 +155,7 @@ class IndexWriter:
         tokens = [ids for _, ids in stored] if same else self._recipe.tokens(documents)
         if before.vectors.exact:
             return Batch(documents, tokens, before.vectors.vectors(rows))
-        return Batch(documents, tokens, await before.spool.vectors(documents, self._recipe.vectors))
+        return Batch(documents, tokens, await before.embed(documents))
 
 
 @contextmanager

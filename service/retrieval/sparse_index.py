@@ -125,13 +125,16 @@ class SparseIndex:
             raise RetrievalError(f"the sparse index names a document beyond its {self.documents}") from error
         return scores
 
-    def vectors(self, first: int, count: int) -> SparseVectors:
-        """The vectors of documents from ``first`` on, from one look at all entries."""
-        places = np.flatnonzero((self._rows >= first) & (self._rows < first + count))
+    def vectors(self, documents: NDArray[np.int64]) -> SparseVectors:
+        """The vectors of different documents, from one look at all entries."""
+        wanted = np.full(self.documents, -1)
+        wanted[documents] = np.arange(len(documents))
+        rows = wanted[self._rows]
+        places = np.flatnonzero(rows >= 0)
+        rows = rows[places]
         terms = np.searchsorted(self._offsets, places, side="right") - 1
-        rows = self._rows[places]
         order = np.argsort(rows, kind="stable")  # so that a row's terms stay rising
-        starts = np.searchsorted(rows[order], np.arange(first, first + count + 1))
+        starts = np.searchsorted(rows[order], np.arange(len(documents) + 1))
         weights = self._weights[places[order]].astype(np.float32)
         return SparseVectors(starts.astype(np.int64), terms[order].astype(np.uint32), weights)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -20,10 +20,8 @@ from service.domain import Document
 from service.encoders.sparse_vectors import SparseVectors
 from service.errors import IndexFolderError
 from service.retrieval import index_store
-from service.retrieval.embedding.embedder import Embedder, PassageVectors
+from service.retrieval.embedding.embedder import Embed, Embedder, PassageVectors
 from service.retrieval.manifest import FORMAT
-
-Embed = Callable[[Sequence[Document]], Awaitable[PassageVectors]]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (
@@ -36,12 +34,13 @@ CREATE TABLE IF NOT EXISTS vectors (
 
 
 class Spool:
-    """What ``embedder`` has made of documents so far."""
+    """What ``embed`` has made of documents so far, with ``embedder``."""
 
-    def __init__(self, path: Path, embedder: Embedder) -> None:
+    def __init__(self, path: Path, embedder: Embedder, embed: Embed) -> None:
         """Open or make the file. Raises ``IndexFolderError`` when it cannot be written or is damaged."""
         self._path = path
         self._embedder = embedder
+        self._embed = embed
         with _translated(path):
             self._connection = sqlite3.connect(path, isolation_level=None)
             # One process at a time has the index's lock. With a log in the place of a journal no commit waits for the
@@ -50,8 +49,8 @@ class Spool:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(_SCHEMA)
 
-    async def vectors(self, documents: Sequence[Document], embed: Embed) -> PassageVectors:
-        """The vectors of documents, at least one; ``embed`` makes those that are not there, in one call.
+    async def vectors(self, documents: Sequence[Document]) -> PassageVectors:
+        """The vectors of documents, at least one; those that are not there are made in one call.
 
         Raises ``IndexFolderError`` when the file cannot be written or is damaged, and whatever ``embed`` does.
         """
@@ -59,7 +58,7 @@ class Spool:
         found = self._read(digests)
         new = {digest: document for digest, document in zip(digests, documents, strict=True) if digest not in found}
         if new:
-            made = (await embed([*new.values()])).each()
+            made = (await self._embed([*new.values()])).each()
             self._write([*new], made)
             found.update(zip(new, made, strict=True))
         return PassageVectors.joined([found[digest] for digest in digests])
@@ -96,14 +95,14 @@ class Spool:
 
 
 @contextmanager
-def spooled(folder: Path, embedder: Embedder) -> Iterator[Spool]:
-    """The spool of an index, removed if the block succeeds; for who has the index's lock.
+def spooled(folder: Path, embedder: Embedder, embed: Embed) -> Iterator[Embed]:
+    """``embed`` with a spool in an index's folder, removed if the block succeeds; for who has the index's lock.
 
     Raises ``IndexFolderError`` when the file cannot be written or is damaged.
     """
     path = folder / index_store.SPOOL
-    with closing(Spool(path, embedder)) as spool:
-        yield spool
+    with closing(Spool(path, embedder, embed)) as spool:
+        yield spool.vectors
     path.unlink()
 
 

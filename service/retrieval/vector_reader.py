@@ -36,12 +36,10 @@ class VectorReader:
                 raise IndexCorrupt(f"{version} promises {manifest.documents} sparse vectors, not what is there")
 
     def vectors(self, rows: Sequence[int]) -> PassageVectors:
-        """The vectors of documents near one another, rising: the sparse ones from one look at all entries.
+        """The vectors of different documents, the sparse ones from one look at all entries.
 
         Raises ``RetrievalError`` if FAISS fails.
         """
-        dense = self.dense.vectors(np.array(rows, np.int64))
-        if self.sparse is None:
-            return dense
-        between = self.sparse.vectors(rows[0], rows[-1] + 1 - rows[0])
-        return replace(dense, sparse=between.take([row - rows[0] for row in rows]))
+        chosen = np.array(rows, np.int64)
+        sparse = None if self.sparse is None else self.sparse.vectors(chosen)
+        return replace(self.dense.vectors(chosen), sparse=sparse)

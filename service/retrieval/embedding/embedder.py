@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,6 +70,10 @@ class PassageVectors:
             )
             for place, (end, count) in enumerate(zip(ends, self.pieces, strict=True))
         ]
+
+
+Embed = Callable[[Sequence[Document]], Awaitable[PassageVectors]]
+"""Makes the vectors of documents, at least one."""
 
 
 def passage_text(document: Document) -> str:

@@ -52,7 +52,11 @@ async def build_in_milvus(
     """
     numbered = (cleaned(document, row) for row, document in enumerate(documents))
     embedder = recipe.embedder
-    with index_store.locked(folder), spooled(folder, embedder) as spool, _connected(options) as client:
+    with (
+        index_store.locked(folder),
+        spooled(folder, embedder, recipe.vectors) as embed,
+        _connected(options) as client,
+    ):
         for other in index_store.other_versions(folder):
             client.drop_collection(collection_name(folder.name, other.name), timeout=_CALL_S)
         with index_store.new_version(folder) as version:
@@ -60,7 +64,7 @@ async def build_in_milvus(
             with _new_collection(client, collection, embedder):
                 count = 0
                 with closing(_SeenIds(version / _IDS)) as seen:
-                    async for batch in batches(numbered, recipe, _BATCH, spool):
+                    async for batch in batches(numbered, recipe, _BATCH, embed):
                         seen.add(batch.documents, count)
                         client.insert(collection, entities(batch, count), timeout=_CALL_S)
                         count += len(batch.documents)
