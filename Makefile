@@ -46,8 +46,8 @@ LOCK := --upgrade --python-version 3.11 --generate-hashes --no-header --no-annot
 clean:  ## Remove the environment and the demo index
 	rm -rf $(VENV) data/indexes/python-docs
 
-$(DEMO): $(VENV)/service.stamp service/models/static-embedder/vectors.npy service/models/onepass-mini/tokenizer.json \
-		service/tokenization/sanitize.py
+$(DEMO): $(VENV)/service.stamp service/models/encoders/dense.onnx service/models/encoders/sparse.onnx \
+		service/tokenization/sanitize.py service/retrieval/manifest.py
 	$(BIN)/onepass index build stdlib --name python-docs
 
 $(VENV)/service.stamp: requirements/service.lock pyproject.toml
