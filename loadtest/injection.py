@@ -133,12 +133,12 @@ class Measure:
         for turn in range(self._orders):
             places = generator.permutation(len(window)) if turn else np.arange(len(window))
             prompt = self._builder.build(query, [passages[window[place]] for place in places])
-            sums[places] += self._builder.profile.scores([await self._logits(prompt)])
+            sums[places] += self._builder.profile.reading.scores([await self._logits(prompt)])
         means: list[float] = (sums / self._orders).tolist()
         return means
 
     async def _logits(self, prompt: Prompt) -> LabelLogits:
-        key = prompt.token_ids.tobytes()
+        key = b"\0".join(ids.tobytes() for ids in (prompt.token_ids, *prompt.passages))
         if key not in self._known:
             (self._known[key],) = await self._scorer.score([prompt], Deadline.never())
         return self._known[key]

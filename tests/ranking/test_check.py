@@ -13,6 +13,7 @@ from service.errors import DeadlineExceeded, EngineError, EngineProtocolError, E
 from service.ranking.check import ANSWER, Finding, examine, longest_prompt
 from service.ranking.profile import available
 from service.ranking.prompt import PromptBuilder
+from service.ranking.readings import Reading
 from tests.ranking.families import stand_ins, tokenizer_of
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +30,8 @@ class Reads(FakeScorer):
         self._answer = answer
 
     async def score(self, prompts: Sequence[Prompt], deadline: Deadline) -> list[LabelLogits]:
-        texts = [self._tokenizer.decode(prompt.token_ids.tolist()) for prompt in prompts]
+        ids = [[id_ for part in (prompt.token_ids, *prompt.passages) for id_ in part.tolist()] for prompt in prompts]
+        texts = [self._tokenizer.decode(each) for each in ids]
         return [self._answer("".join(text.split()), prompt) for text, prompt in zip(texts, prompts, strict=True)]
 
 
@@ -38,6 +40,8 @@ def knows(builder: PromptBuilder) -> Reads:
     labels = [label if "[" in label else f"[{label}]" for label in builder.profile.labels]
 
     def answer(text: str, prompt: Prompt) -> LabelLogits:
+        if builder.profile.reading is Reading.ENCODED:
+            return (3.0 if NECTAR in text else -3.0,)
         if builder.profile.window == 1:
             return (0.0, 3.0 if NECTAR in text else -3.0)
         place = text.find(NECTAR)
@@ -49,14 +53,11 @@ def knows(builder: PromptBuilder) -> Reads:
     return Reads(builder, answer)
 
 
-LETTERED = [name for name in available() if name != "onepass-mini"]  # the decoder hides the marks of that one
-
-
 async def findings(builder: PromptBuilder, scorer: FakeScorer) -> list[Finding]:
     return await examine(builder, scorer, Deadline.never())
 
 
-@pytest.mark.parametrize("name", LETTERED)
+@pytest.mark.parametrize("name", available())
 async def test_a_model_that_finds_the_answer_everywhere_is_said_to(
     builders: dict[str, PromptBuilder], name: str
 ) -> None:
@@ -68,8 +69,6 @@ async def test_a_model_that_finds_the_answer_everywhere_is_said_to(
 async def test_labels_are_told_as_the_vocabulary_spells_them(builders: dict[str, PromptBuilder]) -> None:
     first = (await findings(builders["first"], knows(builders["first"])))[0]
     assert first.text == "each of the 20 labels is a single token where the template ends: 'A' to 'T'"
-    small = (await findings(builders["onepass-mini"], FakeScorer()))[0]
-    assert small.text.endswith("'[A]' to '[T]'; their logits are told from that of '[SPARE0]'")
     written = (await findings(builders["rank-zephyr"], knows(builders["rank-zephyr"])))[0]
     assert "does not answer with the 20 labels" in written.text
 
@@ -125,8 +124,15 @@ async def test_the_longest_prompt_uses_all_budgets(builders: dict[str, PromptBui
     for builder in builders.values():
         profile = builder.profile
         full = profile.context_tokens - profile.window
-        assert len(longest_prompt(builder).token_ids) > min(full, profile.window * profile.passage_tokens)
+        assert longest_prompt(builder).tokens > min(full, profile.window * profile.passage_tokens)
 
 
 def test_stand_ins_are_made_where_they_are_told(tmp_path: Path) -> None:
     assert stand_ins(tmp_path)["first"].profile.directory == tmp_path / "first"
+
+
+async def test_encoders_that_do_not_know_the_answer_are_found_out(builders: dict[str, PromptBuilder]) -> None:
+    builder = builders["onepass-embedded"]
+    *_, probe = await findings(builder, Reads(builder, lambda text, _: (-1.0 if NECTAR in text else 2.0,)))
+    assert not probe.good
+    assert "at most 2.0 for others" in probe.text

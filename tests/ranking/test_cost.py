@@ -9,7 +9,6 @@ from service.domain import Candidate, Document
 from service.engine.fake import FakeScorer
 from service.engine.scorer import LabelLogits, Prompt
 from service.errors import InvalidInput, NotFound
-from service.ranking.profile import Profile, Slots
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.ranking.strategies.registry import STRATEGIES
@@ -52,14 +51,6 @@ async def test_no_plan_costs_more_than_was_said(builder: PromptBuilder, strategy
         assert scorer.tokens >= 0.8 * cost.tokens
 
 
-async def test_slots_cost_as_much_before_their_passages_are_known(profile: Profile) -> None:
-    slotted = profile.model_copy(update={"slots": Slots(query_before=4, query_after=4)})
-    ranker = Ranker(PromptBuilder(slotted), FakeScorer())
-    candidates = tokenised(ranker.builder, 12)
-    known = ranker.cost("a file", candidates, strategy="sliding", top_k=3)
-    assert ranker.likely_cost("a file", 12, strategy="sliding", top_k=3) == known
-
-
 async def test_a_plan_of_more_prompts_than_may_be_is_refused(builder: PromptBuilder) -> None:
     candidates = tokenised(builder, 40)
     assert (
@@ -78,18 +69,6 @@ async def test_texts_not_tokenised_yet_are_judged_by_their_length(builder: Promp
         return ranker.cost("q", candidates, strategy="single", top_k=3).tokens
 
     assert cost("file") < cost("read a file") < cost("read a file " * 10) == cost("read a file " * 100)
-
-
-async def test_a_slot_costs_the_same_whatever_stands_in_it(builder: PromptBuilder) -> None:
-    profile = builder.profile.model_copy(update={"slots": Slots(query_before=2, query_after=2)})
-    scorer = Counting()
-    ranker = Ranker(PromptBuilder(profile), scorer)
-    candidates = [Candidate(Document(str(number), "file " * number), 1, 1.0) for number in range(6)]
-
-    cost = ranker.cost("a file", candidates, strategy="single", top_k=3)
-    await ranker.rank("a file", candidates, strategy="single", top_k=3, deadline=Deadline.never())
-
-    assert scorer.tokens == cost.tokens
 
 
 async def test_a_strategy_that_cannot_be_used_is_refused(builder: PromptBuilder) -> None:

@@ -7,14 +7,16 @@ import pytest
 import yaml
 
 from service.errors import NotFound, ProfileError
-from service.ranking.profile import MODELS, SHIPPED, Profile, available, find, load
+from service.ranking.profile import MODELS, Profile, available, find, load
 from service.ranking.readings import Reading
 from service.tokenization.sources import Hub
 
+PROFILES = Path(__file__).parents[1] / "profiles"
+
 
 def written(target: Path, **changes: Any) -> Path:
-    """The shipped profile with some keys changed; ``None`` removes one."""
-    content = yaml.safe_load((SHIPPED / "onepass-mini.yaml").read_text(encoding="utf-8")) | changes
+    """A listwise profile with some keys changed; ``None`` removes one."""
+    content = yaml.safe_load((PROFILES / "listwise.yaml").read_text(encoding="utf-8")) | changes
     file = target / "changed.yaml"
     file.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
     return file
@@ -25,15 +27,16 @@ def test_shipped_profiles_load(name: str) -> None:
     assert find(name).name == name
 
 
-def test_the_small_model_is_asked_as_it_was_trained() -> None:
-    profile = find("onepass-mini")
-    assert profile.labels == tuple(f"[{letter}]" for letter in "ABCDEFGHIJKLMNOPQRST")
-    assert (profile.window, profile.stride) == (20, 10)
-    assert profile.directory == MODELS / "onepass-mini"
+def test_the_default_is_asked_about_one_passage_at_a_time() -> None:
+    profile = find("onepass-embedded")
+    assert (profile.reading, profile.window, profile.strategies) == (Reading.ENCODED, 1, ("pointwise",))
+    assert profile.directory == MODELS / "encoders"
+    assert profile.evidence is not None
 
 
 EXAMPLE: dict[str, Any] = {"query": "who", "passages": ["bees", "dogs"], "answer": "B"}
-POINTWISE = {"reading": "pointwise", "strategy": "pointwise", "reference": None}
+POINTWISE = {"reading": "pointwise", "strategy": "pointwise"}
+ENCODED = {"reading": "encoded", "strategy": "pointwise"}
 SHOWING = {
     "prefix": "{examples}{query}",
     "passage": "{label}{text}",
@@ -52,7 +55,7 @@ SHOWING = {
         ({"window": 1, "stride": 1}, "holds at least 2 passages"),
         ({"generation": {"max_tokens": 9}}, "generation belongs to the reading permutation"),
         ({"reading": "permutation"}, "generation belongs to the reading permutation"),
-        ({"reading": "pointwise", "reference": None}, "the reading pointwise goes with the strategies pointwise"),
+        ({"reading": "pointwise"}, "the reading pointwise goes with the strategies pointwise"),
         (POINTWISE, "window of 1 and two labels"),
         (POINTWISE | {"window": 1, "labels": ["n", "y"]}, "passage has no {label}"),
         ({"examples": [EXAMPLE]}, "examples need template.example"),
@@ -62,10 +65,13 @@ SHOWING = {
         ({"grades": ["0", "1"]}, "grades belongs to the reading graded"),
         ({"reading": "graded"}, "grades belongs to the reading graded"),
         ({"reading": "graded", "grades": ["0", "1"]}, "{asked} belongs to the reading graded"),
-        ({"strategy": "groupwise", "reference": None}, "the reading listwise goes with the strategies single"),
-        ({"reading": "permutation", "generation": {"max_tokens": 99}}, "reference belongs to the reading listwise"),
-        ({"reference": "[A]"}, "the reference is none of the labels"),
-        ({"strategy": "pointwise", "reference": None}, "the reading listwise goes with the strategies single"),
+        ({"strategy": "groupwise"}, "the reading listwise goes with the strategies single"),
+        ({"evidence": {"dense": 1, "sparse": 1}}, "evidence belongs to the reading encoded"),
+        (ENCODED, "evidence belongs to the reading encoded"),
+        (ENCODED | {"evidence": {"dense": 1, "sparse": 1}}, "the reading encoded has a window of 1 and two labels"),
+        (ENCODED | {"evidence": {"dense": 0, "sparse": 1}}, "evidence.dense"),
+        (ENCODED | {"evidence": {"dense": 1, "sparse": float("inf")}}, "evidence.sparse"),
+        ({"strategy": "pointwise"}, "the reading listwise goes with the strategies single"),
         ({"template": {"prefix": "{query}", "passage": "{text}", "suffix": "x"}}, "template.passage needs {label}"),
         ({"window": 21}, "a window of 21 needs as many labels"),
         ({"stride": 20}, "the stride is shorter"),
@@ -98,18 +104,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_profile_of_the_operators_own_goes_before_a_shipped_one(tmp_path: Path) -> None:
-    written(tmp_path, name="onepass-mini", window=8, stride=4).rename(tmp_path / "onepass-mini.yaml")
-    assert find("onepass-mini", tmp_path).window == 8
+    written(tmp_path, name="first", window=8, stride=4).rename(tmp_path / "first.yaml")
+    assert find("first", tmp_path).window == 8
 
 
 def test_a_profile_called_otherwise_than_its_file_is_refused(tmp_path: Path) -> None:
     written(tmp_path)
-    with pytest.raises(ProfileError, match="is onepass-mini, but the file is called changed"):
+    with pytest.raises(ProfileError, match="is listwise, but the file is called changed"):
         find("changed", tmp_path)
 
 
 def test_an_unknown_profile_is_not_found() -> None:
-    with pytest.raises(NotFound, match="onepass-mini") as refused:
+    with pytest.raises(NotFound, match="onepass-embedded") as refused:
         find("none-such")
     assert refused.value.field == "rerank.profile"
 
@@ -129,14 +135,14 @@ def test_a_hub_stands_in_where_no_folder_holds_the_tokenizer(tmp_path: Path) -> 
 
 
 def test_a_models_directory_goes_before_the_models_that_come_with_the_service(tmp_path: Path) -> None:
-    assert find("onepass-mini", models=tmp_path).directory == MODELS / "onepass-mini"
-    (tmp_path / "onepass-mini").mkdir()
-    assert find("onepass-mini", models=tmp_path).directory == tmp_path / "onepass-mini"
+    assert find("onepass-embedded", models=tmp_path).directory == MODELS / "encoders"
+    (tmp_path / "encoders").mkdir()
+    assert find("onepass-embedded", models=tmp_path).directory == tmp_path / "encoders"
 
 
 def test_every_shipped_profile_says_which_strategies_it_goes_with() -> None:
     for name in available():
         profile = find(name)
         assert profile.strategy in profile.strategies
-        assert ("pointwise" in profile.strategies) == profile.absolute
-        assert ("sliding" in profile.strategies) == (profile.reading is not Reading.POINTWISE)
+        assert ("pointwise" in profile.strategies) == profile.reading.absolute
+        assert ("sliding" in profile.strategies) == (not profile.reading.alone)

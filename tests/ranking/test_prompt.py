@@ -40,15 +40,6 @@ def test_the_template_is_followed_token_by_token(builder: PromptBuilder) -> None
     assert spelt(builder, np.array(built.label_ids)) == "[A] [B]"
 
 
-def test_the_reference_is_asked_for_behind_the_labels_of_what_is_shown(builder: PromptBuilder) -> None:
-    referring = PromptBuilder(changed(builder.profile, reference="[PAD]"))
-    built = prompt(referring, "read file", ["how to", "the"])
-    assert spelt(builder, np.array(built.label_ids)) == "[A] [B] [PAD]"
-    assert built.token_ids.tolist() == prompt(builder, "read file", ["how to", "the"]).token_ids.tolist()
-    assert referring.label_tokens == (*builder.label_tokens, "[PAD]")
-    assert referring.fingerprint != builder.fingerprint
-
-
 def test_an_identifier_in_a_passage_becomes_plain_text(builder: PromptBuilder) -> None:
     built = prompt(builder, "[A]", ["[B] > [A]", "a"])
     assert spelt(builder, built.token_ids) == (
@@ -61,36 +52,6 @@ def test_passages_and_query_are_cut_to_their_budgets(builder: PromptBuilder) -> 
     assert spelt(builder, built.token_ids) == (
         f"[QUERY] {'a ' * 5}[A] {'the ' * 8}[A] [B] to [B] rank 2 [QUERY] {'a ' * 5}[RANK]"
     )
-
-
-def test_texts_are_read_again_until_their_slots_are_full(profile: Profile) -> None:
-    slotted = PromptBuilder(changed(profile, passage_tokens=5, slots={"query_before": 3, "query_after": 4}))
-    built = prompt(slotted, "read file", ["how to", "the " * 30])
-    assert spelt(slotted, built.token_ids) == (
-        "[QUERY] read file read [A] how to how to how [A] [B] the the the the the [B] "
-        "rank 2 [QUERY] read file read file [RANK]"
-    )
-    assert len(built.token_ids) == slotted.tokens_beside_passages(2, 2) + 2 * 5
-
-
-def test_a_long_query_is_cut_before_the_passages_and_whole_behind_them(profile: Profile) -> None:
-    slotted = PromptBuilder(changed(profile, slots={"query_before": 2, "query_after": 3}))
-    built = spelt(slotted, prompt(slotted, "how to read file", ["a"]).token_ids)
-    assert built.startswith("[QUERY] how to [A]")
-    assert built.endswith("[QUERY] how to read file [RANK]")
-
-
-def test_an_empty_text_fills_its_slot_with_padding(profile: Profile) -> None:
-    slotted = PromptBuilder(changed(profile, passage_tokens=3, slots={"query_before": 1, "query_after": 1}))
-    full, empty = (prompt(slotted, "read", [text]).token_ids for text in ("the the the", ""))
-    assert len(full) == len(empty)
-    assert empty[full != empty].tolist() == [0, 0, 0]
-
-
-def test_a_context_that_cuts_slots_is_refused(profile: Profile) -> None:
-    slots = {"query_before": 1, "query_after": 1}
-    with pytest.raises(ProfileError, match="context_tokens"):
-        PromptBuilder(changed(profile, context_tokens=30, passage_tokens=20, slots=slots))
 
 
 def test_a_passage_that_would_be_cut_is_found(builder: PromptBuilder) -> None:

@@ -16,7 +16,6 @@ from service.domain import Candidate, DegradedReason, Document, Parameters, Pass
 from service.engine.fake import FakeScorer
 from service.engine.scorer import Prompt
 from service.errors import DeadlineExceeded, EngineError, EngineUnavailable, InvalidInput, NotFound
-from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker, degraded_reason, unranked
 from service.ranking.readings import Reading
@@ -36,7 +35,7 @@ def tokenised(builder: PromptBuilder, found: Sequence[Candidate], encoding: str)
     ]
 
 
-@pytest.mark.parametrize("strategy", Reading.LISTWISE.strategies(absolute=False))
+@pytest.mark.parametrize("strategy", Reading.LISTWISE.strategies)
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 7, 40])
 async def test_every_candidate_has_a_place_and_a_score(builder: PromptBuilder, strategy: str, count: int) -> None:
     if strategy == "full":
@@ -169,25 +168,6 @@ async def test_grades_of_different_groups_make_one_order(graded: PromptBuilder) 
     cost = ranker.cost("q", candidates(8), strategy="groupwise", top_k=3)
     assert (cost.prompts, cost.rounds) == (8, 1)
     assert cost.tokens > 4 * ranker.cost("q", candidates(4), strategy="groupwise", top_k=3).tokens / 4
-
-
-async def test_logits_told_from_a_reference_are_compared_over_windows(builder: PromptBuilder) -> None:
-    profile = Profile.model_validate(builder.profile.model_dump() | {"reference": "[PAD]", "strategy": "groupwise"})
-    referring = PromptBuilder(profile)
-
-    class Shifted(FakeScorer):
-        """Every prompt's values are another number too large, as those less a sum over all words are."""
-
-        async def score(self, prompts: Sequence[Prompt], deadline: Deadline) -> list[tuple[float, ...]]:
-            answers = await super().score(prompts, deadline)
-            return [tuple(v + 10 * number for v in values) for number, values in enumerate(answers)]
-
-    scorer = Shifted(relevance=lambda passage: float(len(passage)))
-    found = [Candidate(Document(str(i), "a " * (i + 1)), rank=i + 1, score=1.0) for i in range(8)]
-    outcome = await Ranker(referring, scorer).rank("q", found, strategy=None, top_k=3, deadline=Deadline.never())
-    assert outcome.ranking.order == (7, 6, 5, 4, 3, 2, 1, 0)
-    assert (outcome.ranking.strategy, outcome.ranking.prompts, outcome.ranking.rounds) == ("groupwise", 2, 1)
-    assert outcome.ranking.scores[0] == pytest.approx(1 / (1 + math.exp(-8)), abs=0.002)
 
 
 async def test_tokens_of_the_index_are_used_and_those_of_another_encoding_are_not(builder: PromptBuilder) -> None:

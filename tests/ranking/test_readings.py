@@ -5,13 +5,14 @@ import math
 import pytest
 
 from service.ranking.readings import Reading
-from service.ranking.strategies.registry import STRATEGIES
+from service.ranking.strategies.registry import ABSOLUTE, STRATEGIES
 
 
-def test_listwise_logits_and_written_ranks_are_scores_as_they_are() -> None:
+def test_values_of_one_prompt_are_scores_as_they_are() -> None:
     assert Reading.LISTWISE.scores([(1.0, -2.0, 0.5)]) == (1.0, -2.0, 0.5)
     assert Reading.PERMUTATION.scores([(0.0, -2.0, -1.0)]) == (0.0, -2.0, -1.0)
     assert Reading.EMBEDDING.scores([(0.1, 0.7, -0.2)]) == (0.1, 0.7, -0.2)
+    assert Reading.ENCODED.scores([(0.4,)]) == (0.4,)
 
 
 @pytest.mark.parametrize(("values", "score"), [((1.0, 3.0), 2.0), ((-0.1, -2.4), -2.3)])
@@ -38,8 +39,7 @@ def test_other_readings_take_one_prompt_a_window(reading: Reading) -> None:
 
 
 def test_every_strategy_goes_with_a_reading() -> None:
-    relative = {reading: reading.strategies(absolute=False) for reading in Reading}
-    assert relative[Reading.POINTWISE] == ("pointwise",)
-    assert relative[Reading.LISTWISE] == relative[Reading.PERMUTATION] == relative[Reading.EMBEDDING]
-    for reading in (Reading.GRADED, Reading.LISTWISE):
-        assert reading.strategies(absolute=True) == tuple(STRATEGIES)
+    assert Reading.POINTWISE.strategies == Reading.ENCODED.strategies == ("pointwise",)
+    assert Reading.LISTWISE.strategies == Reading.PERMUTATION.strategies == Reading.EMBEDDING.strategies
+    assert set(STRATEGIES) - set(Reading.LISTWISE.strategies) == set(ABSOLUTE)
+    assert Reading.GRADED.strategies == tuple(STRATEGIES)

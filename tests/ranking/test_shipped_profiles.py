@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,8 +15,6 @@ from service.ranking.prompt import PromptBuilder
 from tests.ranking.families import FAMILIES, reserved, tokenizer_of
 
 every_profile = pytest.mark.parametrize("name", available())
-FILLER = 0
-"""Fills the slot of an empty text."""
 patient = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -41,6 +37,13 @@ def nasty(builder: PromptBuilder) -> st.SearchStrategy[str]:
     return st.lists(piece, max_size=12).map("".join)
 
 
+def marks_in(built: Prompt, builder: PromptBuilder) -> list[int]:
+    """Reserved ids of a prompt and of its passages, in their order."""
+    marks = reserved(builder)
+    ids = [id_ for each in (built.token_ids, *built.passages) for id_ in each.tolist()]
+    return [id_ for id_ in ids if id_ in marks]
+
+
 @every_profile
 @patient
 @given(data=st.data())
@@ -51,10 +54,7 @@ def test_no_text_shifts_what_a_label_means(builders: dict[str, PromptBuilder], n
     built = prompt(builder, query, texts)
 
     harmless = prompt(builder, "", [""] * len(texts))
-    marks = reserved(builder) - ({FILLER} if builder.profile.slots else set())
-    assert [id_ for id_ in built.token_ids.tolist() if id_ in marks] == [
-        id_ for id_ in harmless.token_ids.tolist() if id_ in marks
-    ]
+    assert marks_in(built, builder) == marks_in(harmless, builder)
     assert built.label_ids == harmless.label_ids
 
 
@@ -76,11 +76,12 @@ def test_a_full_window_of_the_longest_passages_fits(builders: dict[str, PromptBu
     builder, profile = builders[name], builders[name].profile
     built = prompt(builder, "word " * 1000, ["word " * 4000] * profile.window)
     assert len(built.token_ids) <= profile.context_tokens
-    labels = len(profile.answers) if profile.reading.absolute else profile.window
-    assert len(set(built.label_ids)) == labels + (profile.reference is not None)
+    assert all(len(passage) <= profile.passage_tokens + 1 for passage in built.passages)
+    labels = len(profile.answers) if profile.reading.absolute and profile.reading.by_token else profile.window
+    assert len(set(built.label_ids)) == labels
 
 
-@every_profile
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_prompt_begins_with_what_the_tokenizer_begins_texts_with_and_has_it_once(
     builders: dict[str, PromptBuilder], name: str
 ) -> None:
@@ -121,23 +122,23 @@ def test_joined_pieces_are_what_the_whole_text_gives(builders: dict[str, PromptB
 def test_every_label_is_the_token_that_follows_the_whole_prompt(builders: dict[str, PromptBuilder], name: str) -> None:
     builder = builders[name]
     if not builder.profile.reading.by_token:
-        assert builder.label_tokens == builder.profile.asked_for
+        assert builder.label_tokens == builder.profile.answers
         return
     tokenizer = tokenizer_of(builder)
-    for label, label_id in zip(builder.profile.asked_for, builder.label_ids, strict=True):
+    for label, label_id in zip(builder.profile.answers, builder.label_ids, strict=True):
         suffix = builder.profile.template.suffix
         assert tokenizer.encode(suffix + label, add_special_tokens=False).ids[-1] == label_id
 
 
 @every_profile
-def test_labels_of_a_prompt_are_one_for_each_passage_or_the_two_of_one_passage(
+def test_labels_of_a_prompt_are_one_for_each_passage_or_all_answers(
     builders: dict[str, PromptBuilder], name: str
 ) -> None:
     builder, profile = builders[name], builders[name].profile
     shown = min(2, profile.window)
     built = prompt(builder, "who", PLAIN[:shown])
-    labels, reference = builder.label_ids[: len(profile.answers)], builder.label_ids[len(profile.answers) :]
-    assert built.label_ids == (labels if profile.reading.absolute else labels[:shown]) + reference
+    every = profile.reading.absolute and profile.reading.by_token
+    assert built.label_ids == (builder.label_ids if every else builder.label_ids[:shown])
 
 
 def test_a_group_is_shown_alike_whichever_passage_is_asked_about(builders: dict[str, PromptBuilder]) -> None:
@@ -155,17 +156,12 @@ def test_a_group_is_shown_alike_whichever_passage_is_asked_about(builders: dict[
     assert len(builder.label_ids) == 4
 
 
-def test_the_small_model_sees_each_passage_between_its_labels(builders: dict[str, PromptBuilder]) -> None:
-    builder = builders["onepass-mini"]
-    texts = ["[B] > [A]", "", "the [RANK]"]
-    built = prompt(builder, "[A]", texts)
-    ids = built.token_ids
-    spans = [np.flatnonzero(ids == label) for label in built.label_ids[: len(texts)]]
-    shown = [ids[first + 1 : last].tolist() for first, last in spans]
-    assert {len(passage) for passage in shown} == {builder.profile.passage_tokens}
-    for passage, tokens in zip(shown, builder.encode([Document("", text) for text in texts]), strict=True):
-        again = itertools.cycle(tokens.ids.tolist() or [FILLER])
-        assert passage == list(itertools.islice(again, len(passage)))
+def test_encoders_are_given_a_query_and_a_passage_apart_and_without_marks(builders: dict[str, PromptBuilder]) -> None:
+    builder = builders["onepass-embedded"]
+    built = prompt(builder, "[CLS] who [SEP]", ["bees [MASK] make honey"])
+    tokenizer = tokenizer_of(builder)
+    assert tokenizer.decode(built.token_ids.tolist()) == "( cls ) who ( sep )"
+    assert [tokenizer.decode(ids.tolist()) for ids in built.passages] == ["bees ( mask ) make honey"]
 
 
 def test_the_instruction_stands_in_the_prompt(builders: dict[str, PromptBuilder]) -> None:

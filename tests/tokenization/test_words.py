@@ -35,8 +35,8 @@ WORDS = [
 
 @cache
 def shipped() -> Tokenizer:
-    """The small model's tokenizer as it reads untrusted text."""
-    tokenizer = load_tokenizer(find("onepass-mini").tokenizer)
+    """The encoders' tokenizer as it reads untrusted text."""
+    tokenizer = load_tokenizer(find("onepass-embedded").tokenizer)
     tokenizer.encode_special_tokens = True
     return tokenizer
 
