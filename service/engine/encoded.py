@@ -1,8 +1,8 @@
 """A scorer over the encoders of this process: a prompt is a query and one passage, its logit tells how they match.
 
 The logit is ``dense * cosine + sparse * match``, where ``match`` is the inner product of the learned sparse vectors,
-the query's scaled to unit length, and the weights are the profile's. It depends on the query and the passage alone,
-whatever else is asked at the same time.
+the query's scaled to unit length, and the weights are the profile's. For a passage that both encoders have read it
+depends on the query and the passage alone, whatever else is asked at the same time.
 
 A passage of an index comes with its evidence, and nothing is read; its BM25 score, which only an index can tell, adds
 ``lexical`` times itself. Any other passage is read in two steps, the cheap one first: the sparse encoder reads all, an
@@ -16,15 +16,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import anyio
 
 from service.deadline import Deadline
 from service.domain import TokenIds
-from service.encoders.encoders import EncodedQuery, Encoders
+from service.encoders.encoders import PIECE_TOKENS, EncodedQuery, Encoders
 from service.engine.passages import PassageMemory, PassageReading
-from service.engine.scorer import CutShort, LabelLogits, Prompt
+from service.engine.scorer import CutShort, LabelLogits, Prompt, checked
 from service.errors import EngineRejected, EngineUnavailable
 from service.observability.events import EngineCalled, Notify
 
@@ -32,6 +33,9 @@ DENSE_MOST = 64
 """Passages of one call that the dense encoder reads, beside those it has read before."""
 
 _QUERIES_KEPT = 64
+
+_A = TypeVar("_A")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class EvidenceWeights:
 
 @dataclass(slots=True, eq=False)
 class _Passage:
-    """A prompt's passage on its way to a logit. ``match`` is known once ``reading`` holds its states."""
+    """A prompt's passage on its way to a logit: ``match`` is known before it, unless ``reading`` is not needed."""
 
     prompt: Prompt
     reading: PassageReading
@@ -91,7 +95,8 @@ class EncoderScorer:
         self._memory = memory
         self._queue_passages = queue_passages
         self._notify = notify
-        self._queries: dict[bytes, EncodedQuery] = {}
+        self._queries: dict[tuple[str | None, bytes], EncodedQuery] = {}
+        self._scopes: set[anyio.CancelScope] = set()
         self._waiting = 0
         self._closed = False
 
@@ -108,7 +113,7 @@ class EncoderScorer:
 
         Raises:
             CutShort: the deadline came first; it holds the logits known by then.
-            EngineRejected: a prompt that is not one query and one passage.
+            EngineRejected: a prompt that is not one query and one passage, or that the encoders cannot read.
             EngineUnavailable: closed, an encoder failed, or too many passages wait.
         """
         if self._closed:
@@ -123,9 +128,11 @@ class EncoderScorer:
             complete = await self._read(unread, deadline)
         finally:
             self._waiting -= len(unread)
+        known = dict(zip(map(id, unread), self._logits(unread), strict=True))
+        logits = [known.get(id(passage), passage.logit) for passage in passages]
         if complete:
-            return [_known(passage) for passage in passages]
-        answers = [None if passage.logit is None else _known(passage) for passage in passages]
+            return checked(prompts, [(value,) for value in logits if value is not None])
+        answers = [None if value is None else (value,) for value in logits]
         raise CutShort("the time ran out while passages were read", answers)
 
     async def ready(self) -> bool:
@@ -133,8 +140,10 @@ class EncoderScorer:
         return not self._closed and self._waiting < self._queue_passages
 
     async def close(self) -> None:
-        """Take no more work. The encoders are closed by whoever made them."""
+        """Take no more work; those who wait get ``EngineUnavailable``. The encoders are closed by whoever made them."""
         self._closed = True
+        for scope in self._scopes:
+            scope.cancel()
 
     def _passage(self, prompt: Prompt) -> _Passage:
         if len(prompt.label_ids) != 1 or len(prompt.passages) != 1:
@@ -143,84 +152,105 @@ class EncoderScorer:
         if evidence is not None and evidence.encoders == self.model:
             logit = self._weights.logit(evidence.dense, evidence.sparse, evidence.lexical)
             return _Passage(prompt, PassageReading(), logit=logit)
+        for ids in (prompt.token_ids, prompt.passages[0]):
+            self._check(ids)
         return _Passage(prompt, self._memory.get(prompt.owner, prompt.passages[0]))
 
+    def _check(self, ids: TokenIds) -> None:
+        if len(ids) > PIECE_TOKENS:
+            raise EngineRejected(f"a text has {len(ids)} tokens, the encoders take {PIECE_TOKENS}")
+        if len(ids) and int(ids.max()) >= self._encoders.vocabulary:
+            raise EngineRejected(f"a text holds an id outside the encoders' vocabulary of {self._encoders.vocabulary}")
+
     async def _read(self, passages: Sequence[_Passage], deadline: Deadline) -> bool:
-        """Give passages their logits, as many as time allows; whether all were read that are to be."""
+        """Read passages, as many as time allows; whether all were read that are to be."""
         if not passages:
             return True
         began = asyncio.get_running_loop().time()
         limit = None if math.isinf(deadline.at) else deadline.remaining
-        try:
-            with anyio.move_on_after(limit) as scope:
+        with anyio.move_on_after(limit) as scope:
+            self._scopes.add(scope)
+            try:
                 await self._read_all(passages)
-        except RuntimeError as error:  # ONNX Runtime's errors derive from it, and so does that of a closed pool
-            raise EngineUnavailable(f"an encoder failed: {error}") from error
-        finally:
-            for passage in passages:
-                self._memory.put(passage.prompt.owner, passage.ids, passage.reading)
-        self._estimate(passages)
+            finally:
+                self._scopes.discard(scope)
+                for passage in passages:
+                    self._memory.put(passage.prompt.owner, passage.ids, passage.reading)
+        if scope.cancelled_caught and self._closed:
+            raise EngineUnavailable("the engine was closed")
         tokens = sum(len(passage.ids) for passage in passages)
         self._notify(EngineCalled(len(passages), tokens, 1.0, asyncio.get_running_loop().time() - began))
         return not scope.cancelled_caught
 
     async def _read_all(self, passages: Sequence[_Passage]) -> None:
         for passage in passages:
-            passage.query = await self._encoded(passage.prompt.token_ids)
-        await asyncio.wrap_future(self._encoders.submit(self._use_known, passages))
-        await self._each(self._read_sparse, [passage for passage in passages if passage.reading.states is None])
-        unread = [passage for passage in passages if passage.reading.dense is None]
-        await self._each(self._read_dense, sorted(unread, key=_by_match)[:DENSE_MOST])
+            passage.query = await self._query(passage.prompt)
+        await self._each(self._match, passages)
+        best = sorted(passages, key=lambda passage: -(passage.match or 0.0))[:DENSE_MOST]
+        await self._each(self._compare, best)
 
-    async def _encoded(self, ids: TokenIds) -> EncodedQuery:
-        key = ids.tobytes()
+    async def _query(self, prompt: Prompt) -> EncodedQuery:
+        key = prompt.owner, prompt.token_ids.tobytes()
         if key not in self._queries:
-            found = await asyncio.wrap_future(self._encoders.submit(self._encoders.query_of, ids))
+            (found,) = await self._each(self._encoders.query_of, [prompt.token_ids])
             while len(self._queries) >= _QUERIES_KEPT:
                 del self._queries[next(iter(self._queries))]
             self._queries[key] = found
         return self._queries[key]
 
-    async def _each(self, work: Callable[[_Passage], None], passages: Sequence[_Passage]) -> None:
-        """``work`` on each of the passages, as many at a time as there are threads; dropped if this is cancelled."""
-        await asyncio.gather(*(asyncio.wrap_future(self._encoders.submit(work, passage)) for passage in passages))
+    async def _each(self, work: Callable[[_A], _T], arguments: Sequence[_A]) -> list[_T]:
+        """``work`` on each argument, as many at a time as there are threads; what is left is dropped on cancellation.
 
-    def _use_known(self, passages: Sequence[_Passage]) -> None:
-        """All that takes no reading, in one piece of work: a passage takes microseconds."""
-        for passage in passages:
-            _match(passage)
-            self._compare(passage)
+        Raises ``EngineUnavailable`` if one fails, or the encoders are closed.
+        """
+        try:
+            futures = [asyncio.wrap_future(self._encoders.submit(work, argument)) for argument in arguments]
+        except RuntimeError as error:
+            raise EngineUnavailable("the encoders are closed") from error
+        if not futures:
+            return []
+        try:
+            await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for future in futures:
+                future.cancel()
+        for failure in [future.exception() for future in futures if not future.cancelled()]:
+            if failure is not None:
+                raise EngineUnavailable(f"an encoder failed: {failure}") from failure
+        if any(future.cancelled() for future in futures):
+            raise EngineUnavailable("the encoders were closed")
+        return [future.result() for future in futures]
 
-    def _read_sparse(self, passage: _Passage) -> None:
-        passage.reading.states = self._encoders.states_one(passage.ids)
-        _match(passage)
-        self._compare(passage)
-
-    def _read_dense(self, passage: _Passage) -> None:
-        passage.reading.dense = self._encoders.dense_one(passage.ids)
-        self._compare(passage)
+    def _match(self, passage: _Passage) -> None:
+        states = passage.reading.states
+        if states is None:
+            states = self._encoders.states_one(passage.ids)
+            passage.reading = replace(passage.reading, states=states)
+        passage.match = _given(passage.query).sparse_score(states)
 
     def _compare(self, passage: _Passage) -> None:
-        if passage.query is not None and passage.reading.dense is not None and passage.match is not None:
-            cosine = float(passage.query.dense @ passage.reading.dense)
-            passage.logit = self._weights.logit(cosine, passage.match)
+        dense = passage.reading.dense
+        if dense is None:
+            dense = self._encoders.dense_one(passage.ids)
+            passage.reading = replace(passage.reading, dense=dense)
+        passage.logit = self._weights.logit(float(_given(passage.query).dense @ dense), _given(passage.match))
 
-    def _estimate(self, passages: Sequence[_Passage]) -> None:
-        """Logits for those that the sparse encoder alone has read."""
-        least = min((passage.logit for passage in passages if passage.logit is not None), default=math.inf)
-        for passage in passages:
-            if passage.logit is None and passage.match is not None:
-                passage.logit = min(least, self._weights.expected(passage.match))
+    def _logits(self, passages: Sequence[_Passage]) -> list[float | None]:
+        """What is known of passages by now; of those that the sparse encoder alone has read, what is to be expected.
+
+        Looked at once: a thread that the deadline found at work may still add to them.
+        """
+        logits = [passage.logit for passage in passages]
+        least = min((logit for logit in logits if logit is not None), default=math.inf)
+        matches = [passage.match for passage in passages]
+        return [
+            logit if logit is not None or match is None else min(least, self._weights.expected(match))
+            for logit, match in zip(logits, matches, strict=True)
+        ]
 
 
-def _match(passage: _Passage) -> None:
-    if passage.query is not None and passage.reading.states is not None:
-        passage.match = passage.query.sparse_score(passage.reading.states)
-
-
-def _by_match(passage: _Passage) -> float:
-    return 0.0 if passage.match is None else -passage.match
-
-
-def _known(passage: _Passage) -> LabelLogits:
-    return (0.0 if passage.logit is None else passage.logit,)
+def _given(value: _T | None) -> _T:
+    """What a step before this one has found."""
+    if value is None:
+        raise ValueError("a passage was compared before it was read")
+    return value

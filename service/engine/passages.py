@@ -13,7 +13,7 @@ _BESIDE = 512
 """Bytes of an entry's key and objects, about."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class PassageReading:
     """What the encoders made of one passage: ``dense`` [dimension], ``states`` [tokens, width]; ``None`` if unread."""
 
@@ -48,11 +48,16 @@ class PassageMemory:
         return found[0]
 
     def put(self, owner: str | None, ids: TokenIds, reading: PassageReading) -> None:
-        """Remember a reading, or what was added to one."""
-        key, size = _key(owner, ids), reading.bytes
-        _, before = self._entries.pop(key, (None, 0))
+        """Remember a reading beside what is known already; one of nothing is not worth its place."""
+        key = _key(owner, ids)
+        known, before = self._entries.pop(key, (PassageReading(), 0))
         self.bytes -= before
-        if size > self._most_bytes:
+        reading = PassageReading(
+            known.dense if reading.dense is None else reading.dense,
+            known.states if reading.states is None else reading.states,
+        )
+        size = reading.bytes
+        if size == _BESIDE or size > self._most_bytes:
             return
         self._entries[key] = (reading, size)
         self.bytes += size
@@ -62,6 +67,6 @@ class PassageMemory:
 
 
 def _key(owner: str | None, ids: TokenIds) -> bytes:
-    digest = hashlib.blake2b(ids.tobytes(), digest_size=16)
+    digest = hashlib.blake2b(len(ids).to_bytes(4, "little") + ids.tobytes(), digest_size=16)
     digest.update(b"" if owner is None else b"\0" + owner.encode())
     return digest.digest()

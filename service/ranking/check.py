@@ -73,8 +73,9 @@ def _labels_text(builder: PromptBuilder) -> str:
 async def _longest_prompt(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) -> Finding:
     prompt = longest_prompt(builder)
     await scorer.score([prompt], deadline)
-    length = len(prompt.token_ids)
-    return Finding(True, f"the longest prompt, {length} tokens, was answered with a value for each label")
+    return Finding(
+        True, f"the longest prompt, {_length(builder, prompt)} tokens, was answered with a value for each label"
+    )
 
 
 def longest_prompt(builder: PromptBuilder) -> Prompt:
@@ -85,10 +86,15 @@ def longest_prompt(builder: PromptBuilder) -> Prompt:
     return builder.build(query, [np.resize(passage.ids, profile.passage_tokens)] * profile.window)
 
 
+def _length(builder: PromptBuilder, prompt: Prompt) -> int:
+    """Tokens of a prompt, its passage included where that is read apart from the query."""
+    return prompt.tokens if builder.profile.reading is Reading.ENCODED else len(prompt.token_ids)
+
+
 async def _probe(builder: PromptBuilder, scorer: Scorer, deadline: Deadline) -> Finding:
     query = builder.query_ids(QUESTION)
     answer, *others = (tokens.ids for tokens in builder.encode([Document("", text) for text in (ANSWER, *OTHERS)]))
-    if builder.profile.reading is Reading.POINTWISE:
+    if builder.profile.reading.alone:
         prompts = [builder.build(query, [passage]) for passage in (answer, *others)]
         return _relevances(builder, await scorer.score(prompts, deadline))
     windows = [
@@ -130,7 +136,7 @@ _ADVICE = "Is this the profile's own model, and the template the one it was trai
 def _failure(builder: PromptBuilder, error: EngineError) -> str:
     match error:
         case EngineRejected():
-            tokens = len(longest_prompt(builder).token_ids)
+            tokens = _length(builder, longest_prompt(builder))
             return (
                 f"the engine refuses a prompt: {error}. The profile's longest has {tokens} tokens: serve the model "
                 "with room for that and what is generated, or lower context_tokens"

@@ -63,9 +63,9 @@ async def drive(
 ) -> PlanRun:
     """Score the plan's rounds one after the other until it ends, the deadline comes, or the engine fails.
 
-    A round counts only if all of it was answered, but where scores of different windows can be compared (``absolute``):
-    what was answered by the deadline is then ranked, before the rest. Cancellation passes through and leaves nothing
-    running.
+    A round counts only if all of it was answered. One of single passages whose scores mean the same in every window
+    (``absolute``) counts with what was answered by the deadline: that is ranked, before the rest. Cancellation passes
+    through and leaves nothing running.
     """
     deadline = deadline.sooner(RESERVE_S)
     readings: list[WindowReading] = []
@@ -75,30 +75,25 @@ async def drive(
             step = next(plan)
             while True:
                 try:
-                    asked, answers = await _ask(step, make_prompts, scorer, deadline)
+                    found = await _ask(step, make_prompts, scorer, deadline)
                 except (DeadlineExceeded, EngineError) as error:
-                    if absolute and isinstance(error, CutShort) and all(len(window) == 1 for window in step.windows):
-                        part = _answered(step, error, rounds + 1, read, weigh)
-                        readings.extend(part)
-                        return PlanRun(_read_first(step.best, part), tuple(readings), rounds, len(part), tokens, error)
                     return PlanRun(step.best, tuple(readings), rounds, prompts, tokens, error)
+                single = all(len(window) == 1 for window in step.windows)
+                if found.error is not None and not (absolute and found.windows and single):
+                    return PlanRun(step.best, tuple(readings), rounds, prompts, tokens, found.error)
                 rounds += 1
-                prompts += sum(map(len, asked))
-                tokens += sum(len(prompt.token_ids) for window in asked for prompt in window)
-                scores = [weigh(window, read(values)) for window, values in zip(step.windows, answers, strict=True)]
-                answered = zip(step.windows, scores, strict=True)
-                readings.extend(WindowReading(rounds, window, values) for window, values in answered)
+                prompts += len(found.prompts)
+                tokens += sum(prompt.tokens for prompt in found.prompts)
+                scores = [weigh(window, read(values)) for window, values in found.windows]
+                answered = zip(found.windows, scores, strict=True)
+                part = [WindowReading(rounds, window, values) for (window, _), values in answered]
+                readings.extend(part)
+                if found.error is not None:
+                    order = _read_first(step.best, part)
+                    return PlanRun(order, tuple(readings), rounds, prompts, tokens, found.error)
                 step = plan.send(scores)
         except StopIteration as finished:
             return PlanRun(finished.value, tuple(readings), rounds, prompts, tokens)
-
-
-def _answered(step: Round, error: CutShort, number: int, read: ReadScores, weigh: Weigh) -> list[WindowReading]:
-    """The windows of one passage each that were answered before the round was cut short."""
-    pairs = zip(step.windows, error.answers, strict=True)
-    return [
-        WindowReading(number, window, weigh(window, read([logits]))) for window, logits in pairs if logits is not None
-    ]
 
 
 def _read_first(best: Order, readings: Sequence[WindowReading]) -> Order:
@@ -108,10 +103,17 @@ def _read_first(best: Order, readings: Sequence[WindowReading]) -> Order:
     return (*read, *(position for position in best if position not in scores))
 
 
-async def _ask(
-    step: Round, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline
-) -> tuple[Sequence[Sequence[Prompt]], list[list[LabelLogits]]]:
-    """The prompts of each of a round's windows, and the logits of each; all are given to the engine at once.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The windows of a round that were answered, with the logits of their prompts; ``error`` is why others were not."""
+
+    prompts: Sequence[Prompt]
+    windows: Sequence[tuple[Window, Sequence[LabelLogits]]]
+    error: CutShort | None = None
+
+
+async def _ask(step: Round, make_prompts: MakePrompts, scorer: Scorer, deadline: Deadline) -> _Found:
+    """What the engine says to a round's windows; all are given to it at once.
 
     The deadline holds even where the engine overlooks it.
     """
@@ -120,7 +122,29 @@ async def _ask(
     with span("round"), anyio.move_on_after(limit):
         asked = await make_prompts(step.windows)
         prompts = [prompt for window in asked for prompt in window]
-        annotate(prompts=len(prompts), prompt_tokens=sum(len(prompt.token_ids) for prompt in prompts))
-        answers = iter(await scorer.score(prompts, deadline.sooner(_HAND_OVER_S)))
-        return asked, [[next(answers) for _ in window] for window in asked]
+        annotate(prompts=len(prompts), prompt_tokens=sum(prompt.tokens for prompt in prompts))
+        try:
+            answers = await scorer.score(prompts, deadline.sooner(_HAND_OVER_S))
+        except CutShort as error:
+            return _answered(step, asked, error.answers, error)
+        return _answered(step, asked, answers)
     raise DeadlineExceeded("the time ran out while windows were read")
+
+
+def _answered(
+    step: Round,
+    asked: Sequence[Sequence[Prompt]],
+    answers: Sequence[LabelLogits | None],
+    error: CutShort | None = None,
+) -> _Found:
+    """The windows of which each prompt was answered."""
+    following = iter(answers)
+    prompts: list[Prompt] = []
+    windows: list[tuple[Window, list[LabelLogits]]] = []
+    for window, own in zip(step.windows, asked, strict=True):
+        found = [next(following) for _ in own]
+        logits = [each for each in found if each is not None]
+        if len(logits) == len(found):
+            prompts.extend(own)
+            windows.append((window, logits))
+    return _Found(prompts, windows, error)
