@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -66,8 +67,8 @@ class Vocabulary(torch.nn.Module):
 def export(target: Path, dense: Path, sparse: Path) -> None:
     """Write the files of ``service/encoders/encoders.py`` to ``target`` from two folders of weights."""
     target.mkdir(parents=True, exist_ok=True)
-    ids = torch.tensor([[101, *range(2000, 2014), 102]])
-    _graph(target / "dense.onnx", Dense(dense), ids, "input_ids", "vector", {"input_ids": {1: "tokens"}})
+    ids = _example()
+    export_dense(target / "dense.onnx", dense)
     splade = Sparse(sparse)
     axes = {"input_ids": {1: "tokens"}, "states": {0: "tokens"}}
     _graph(target / "sparse.onnx", splade, ids, "input_ids", "states", axes)
@@ -81,10 +82,19 @@ def export(target: Path, dense: Path, sparse: Path) -> None:
     shutil.copy(sparse / "tokenizer.json", target / "tokenizer.json")
 
 
+def export_dense(file: Path, weights: Path) -> None:
+    """Write ``dense.onnx`` to ``file`` from a folder of weights."""
+    _graph(file, Dense(weights), _example(), "input_ids", "vector", {"input_ids": {1: "tokens"}})
+
+
+def _example() -> torch.Tensor:
+    return torch.tensor([[101, *range(2000, 2014), 102]])
+
+
 def _graph(
     file: Path, module: torch.nn.Module, example: torch.Tensor, takes: str, gives: str, axes: dict[str, dict[int, str]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):  # the exporter's own
         whole = str(Path(folder) / "whole.onnx")
         torch.onnx.export(
             module.eval(),
