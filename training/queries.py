@@ -95,10 +95,18 @@ class Extract:
         return " ".join(sorted(best, key=found.index))
 
     def sentence(self, document: Document, _: np.random.Generator) -> str:
-        """The sentence whose words have the highest mean idf; empty if none is of a query's length."""
+        """The sentence with the highest mean tf-idf; empty if none is of a query's length.
+
+        Words that occur once count nothing, as rare ones stand in references and figures.
+        """
         fewest, most = SENTENCE_WORDS
-        fitting = [each.strip() for each in _SENTENCE_END.split(document.text) if fewest <= len(words(each)) <= most]
-        return max(fitting, key=lambda each: np.mean([self._idf(word) for word in words(each)]), default="")
+        counts = Counter(words(passage_text(document)))
+
+        def telling(sentence: str) -> float:
+            return float(np.mean([math.log(counts[word]) * self._idf(word) for word in words(sentence)]))
+
+        found = [each.strip() for each in _SENTENCE_END.split(document.text)]
+        return max((each for each in found if fewest <= len(words(each)) <= most), key=telling, default="")
 
     def _idf(self, word: str) -> float:
         return math.log(self._frequency[""] / max(1, self._frequency[word]))
