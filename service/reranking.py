@@ -18,6 +18,7 @@ from service.ranking.auto import AUTO
 from service.ranking.cost import PlanCost
 from service.ranking.ladder import SINGLE, Rung, choose, rungs
 from service.ranking.ranker import ListRanker, Outcome, unranked
+from service.ranking.readings import Reading
 from service.settings import Overflow
 
 
@@ -89,7 +90,7 @@ class Reranking:
     def _fitting(self, work: _Work, *, others: int) -> Rung:
         """The plan to run with ``others`` tokens under way beside it."""
         asked = self._chosen(work, others=others) if work.asked.strategy == AUTO else work.asked
-        if not self._ladder:
+        if not self._ladder or work.ranker.profile.reading is Reading.ENCODED:  # encoders make use of the time there is
             return asked
         ladder = rungs(asked, window=work.ranker.profile.window, single=SINGLE in work.ranker.profile.strategies)
 
