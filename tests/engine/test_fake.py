@@ -38,6 +38,25 @@ async def test_logits_depend_on_passage_and_seed_alone() -> None:
     assert await FakeScorer(seed=1).score([one], Deadline.never()) != [first]
 
 
+async def test_labels_are_answered_in_the_prompts_order() -> None:
+    forth, back = prompt(1, 50, 2, 60, 3, 70), prompt(1, 50, 2, 60, 3, 70, labels=(3, 2, 1))
+    one, other = await FakeScorer().score([forth, back], Deadline.never())
+    assert one == tuple(reversed(other))
+
+
+async def test_prompts_of_one_call_may_have_different_labels() -> None:
+    one, other = prompt(1, 50, labels=(1,)), prompt(4, 50, 5, 60, labels=(4, 5))
+    first, second = await FakeScorer().score([one, other], Deadline.never())
+    assert (len(first), len(second)) == (1, 2)
+    assert first[0] == second[0]
+
+
+async def test_passages_on_their_own_are_what_is_scored() -> None:
+    alone = Prompt(np.array([9], dtype=np.uint32), (0,), (np.array([50, 51], dtype=np.uint32),))
+    scorer = FakeScorer(relevance=lambda passage: float(passage.sum()))
+    assert await scorer.score([alone], Deadline.never()) == [(101.0,)]
+
+
 async def test_a_relevance_of_ones_own() -> None:
     scorer = FakeScorer(relevance=lambda passage: float(passage.sum()))
     assert await scorer.score([prompt(1, 50, 51, 2, 60, 3)], Deadline.never()) == [(101.0, 60.0, 0.0)]

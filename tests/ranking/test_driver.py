@@ -12,10 +12,11 @@ import pytest
 from service.deadline import Deadline
 from service.domain import Window
 from service.engine.fake import FakeScorer
-from service.engine.scorer import LabelLogits, Prompt
+from service.engine.scorer import CutShort, LabelLogits, Prompt
 from service.errors import DeadlineExceeded, EngineProtocolError, EngineRejected, EngineUnavailable
 from service.ranking.driver import drive
-from service.ranking.strategies.plan import PlanOptions
+from service.ranking.strategies.plan import Order, Plan, PlanOptions, Round
+from service.ranking.strategies.pointwise import pointwise
 from service.ranking.strategies.registry import STRATEGIES, find
 from service.ranking.strategies.simulation import simulate
 from service.ranking.strategies.sliding import sliding
@@ -134,6 +135,92 @@ async def test_an_engine_that_fails_half_way_leaves_the_best_order_so_far(
     assert (run.rounds, run.prompts) == (2, 2)
     assert run.order[20:30] == tuple(range(49, 39, -1))
     assert run.order[:20] == tuple(range(20))
+
+
+class CutsShort(FakeScorer):
+    """Answers ``calls`` calls, then only the prompts at ``known``, with what ``BACKWARDS`` says."""
+
+    def __init__(self, *known: int, calls: int = 0) -> None:
+        super().__init__()
+        self._known, self._calls = known, calls
+
+    async def score(self, prompts: Sequence[Prompt], deadline: Deadline) -> list[LabelLogits]:
+        answers = await BACKWARDS.score(prompts, deadline)
+        if self._calls:
+            self._calls -= 1
+            return answers
+        part = [logits if place in self._known else None for place, logits in enumerate(answers)]
+        raise CutShort("late", part)
+
+
+async def test_what_was_answered_by_the_deadline_is_ranked_before_the_rest() -> None:
+    plan = pointwise(6, PlanOptions())
+    run = await drive(plan, prompts, CutsShort(1, 4, 2), Deadline.never(), absolute=True)
+    assert run.order == (4, 2, 1, 0, 3, 5)
+    assert isinstance(run.error, CutShort)
+    assert [(each.round, each.window, each.logits) for each in run.readings] == [
+        (1, (position,), (1000.0 + position,)) for position in (1, 2, 4)
+    ]
+    assert (run.rounds, run.prompts, run.prompt_tokens) == (1, 3, 3 * 2)
+
+
+async def test_what_was_answered_by_the_deadline_is_read_and_weighed_like_the_rest() -> None:
+    run = await drive(
+        pointwise(4, PlanOptions()),
+        prompts,
+        CutsShort(0, 1, 3),
+        Deadline.never(),
+        read=lambda answers: tuple(-value for value in answers[0]),
+        weigh=lambda window, scores: tuple(score + 5 * (window[0] == 3) for score in scores),
+        absolute=True,
+    )
+    assert run.order == (3, 0, 1, 2)
+    assert run.readings[-1].logits == (-998.0,)
+
+
+async def test_passages_answered_alike_keep_their_order() -> None:
+    run = await drive(
+        pointwise(5, PlanOptions()),
+        prompts,
+        CutsShort(3, 1),
+        Deadline.never(),
+        read=lambda _: (0.0,),
+        absolute=True,
+    )
+    assert run.order == (1, 3, 0, 2, 4)
+
+
+async def test_nothing_answered_by_the_deadline_leaves_the_order_known_before() -> None:
+    run = await drive(pointwise(6, PlanOptions()), prompts, CutsShort(), Deadline.never(), absolute=True)
+    assert (run.order, run.rounds, run.prompts, run.readings) == (tuple(range(6)), 0, 0, ())
+    assert isinstance(run.error, CutShort)
+
+
+async def test_scores_that_mean_something_in_their_window_alone_are_not_ranked_where_some_are_missing() -> None:
+    run = await drive(pointwise(6, PlanOptions()), prompts, CutsShort(1, 4, 2), Deadline.never())
+    assert (run.order, run.rounds, run.prompts, run.readings) == (tuple(range(6)), 0, 0, ())
+
+
+async def test_windows_of_several_passages_count_only_if_all_were_answered() -> None:
+    run = await drive(top_down(100, PlanOptions()), prompts, CutsShort(0, 1, calls=1), Deadline.never(), absolute=True)
+    assert (run.rounds, run.prompts) == (1, 1)
+    assert isinstance(run.error, CutShort)
+    assert sorted(run.order) == list(range(100))
+
+
+async def test_rounds_before_the_one_cut_short_are_counted_too() -> None:
+    def two_rounds() -> Plan:
+        windows = tuple((position,) for position in range(4))
+        best: Order = tuple(range(4))
+        yield Round(windows[:2], best)
+        yield Round(windows[2:], (1, 0, 2, 3))
+        return best
+
+    run = await drive(two_rounds(), prompts, CutsShort(1, calls=1), Deadline.never(), absolute=True)
+    assert (run.rounds, run.prompts, run.prompt_tokens) == (2, 3, 6)
+    assert [each.round for each in run.readings] == [1, 1, 2]
+    assert sorted(run.order) == list(range(4))
+    assert run.order[0] == 3
 
 
 async def test_a_bug_is_not_taken_for_a_failing_engine() -> None:
