@@ -97,6 +97,8 @@ class Encoders:
         self._sparse = open_session(folder / _SPARSE, inputs=("input_ids",), outputs=("states",))
         self._vocabulary = open_session(folder / _VOCABULARY, inputs=("states",), outputs=("weights",))
         self._head, self._scales = _array(folder / _HEAD, np.int8), _array(folder / _SCALES, np.float32)
+        if len(self._head) != len(self._scales):
+            raise ProfileError(f"{folder / _HEAD}: {len(self._head)} rows for {len(self._scales)} scales")
         self._tokens = TokenEncoder(folder / FILE_NAME, ())
         self._before, self._after = (np.array([self._tokens.single(mark)], np.uint32) for mark in (_BEFORE, _AFTER))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encoders")
@@ -169,7 +171,7 @@ class Encoders:
 def _array(file: Path, dtype: type[np.generic]) -> NDArray[Any]:
     try:
         found: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ProfileError(f"{file}: not a part of a sparse encoder: {error}") from error
     if found.ndim != 2 or found.dtype != dtype:  # noqa: PLR2004  rows and columns
         raise ProfileError(f"{file}: holds {found.dtype} of shape {found.shape}")
