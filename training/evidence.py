@@ -20,7 +20,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from service.corpus.beir import BeirFolder
+from service.corpus.beir import QRELS, BeirFolder
+from service.corpus.files import existing
 from service.deadline import Deadline
 from service.domain import RetrievalMode
 from service.encoders.encoders import SHIPPED as ENCODERS
@@ -144,7 +145,7 @@ def report(name: str, test: Sequence[Judged], before: EvidenceWeights, after: Ev
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fit on the train queries of the collections named, write a profile, and report on their test queries."""
+    """Fit on the train queries of the collections named, write a profile, and report on test queries if there are any."""
     parser = argparse.ArgumentParser(prog="python -m training.evidence", description=__doc__)
     parser.add_argument("pairs", nargs="+", metavar="INDEX=FOLDER", help="an index folder and its judged collection")
     parser.add_argument("--encoders", type=Path, default=ENCODERS, help="folder of the encoders it was built with")
@@ -157,13 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folders = [tuple(map(Path, pair.split("=", 1))) for pair in asked.pairs]
     with closing(Encoders(asked.encoders)) as encoders:
 
-        def of(split: str) -> list[list[Judged]]:
+        def of(split: str, chosen: Sequence[tuple[Path, ...]]) -> list[list[Judged]]:
             return [
                 asyncio.run(judged(index, folder, split, encoders, asked.queries, asked.seed))
-                for index, folder in folders
+                for index, folder in chosen
             ]
 
-        made = fit(of("train"))
+        made = fit(of("train", folders))
         asked.out.mkdir(parents=True, exist_ok=True)
         (asked.out / f"{asked.profile}.yaml").write_text(
             profile_text(asked.profile, made, asked.base), encoding="utf-8"
@@ -171,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(made)
         before = find(asked.base).evidence
         assert before is not None, "the base is a profile of encoders"
-        for (_, folder), test in zip(folders, of("test"), strict=True):
+        tested = [pair for pair in folders if existing(pair[1] / QRELS, "test.tsv") is not None]
+        for (_, folder), test in zip(tested, of("test", tested), strict=True):
             print(report(folder.name, test, before, made.weights))
 
 
