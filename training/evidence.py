@@ -145,7 +145,7 @@ def report(name: str, test: Sequence[Judged], before: EvidenceWeights, after: Ev
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fit on the train queries of the collections named, write a profile, and report on test queries if there are any."""
+    """Fit on the train queries of the collections named, write a profile, and report on the test queries there are."""
     parser = argparse.ArgumentParser(prog="python -m training.evidence", description=__doc__)
     parser.add_argument("pairs", nargs="+", metavar="INDEX=FOLDER", help="an index folder and its judged collection")
     parser.add_argument("--encoders", type=Path, default=ENCODERS, help="folder of the encoders it was built with")
