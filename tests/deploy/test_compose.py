@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from service.ranking.profile import find
+from service.ranking.readings import Reading
 from service.settings import load
 from tests.deploy.manifests import ROOT, documents
 from tests.deploy.policy import PINNED, SECRET
@@ -68,24 +70,24 @@ def test_a_target_that_is_built_is_there(name: str) -> None:
         assert re.search(rf"^FROM .* AS {target}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["vllm-gpu", "vllm-cpu"])
-def test_a_model_server_has_the_shared_memory_that_vllm_asks_for(name: str) -> None:
-    assert SERVICES[name]["shm_size"] == "4gb"
+def test_the_model_server_has_the_shared_memory_that_vllm_asks_for() -> None:
+    assert SERVICES["vllm"]["shm_size"] == "4gb"
 
 
 @pytest.mark.parametrize("file", CHOICES)
-def test_a_choice_starts_one_model_server_and_a_gateway_that_fits_it(
+def test_a_choice_starts_a_gateway_and_the_model_server_that_it_needs(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = choice(file)
     started = [name for name, service in SERVICES.items() if chosen["COMPOSE_PROFILES"] in service.get("profiles", [])]
-    assert started == [f"vllm-{chosen['COMPOSE_PROFILES']}"]
+    assert started == {".env": ["vllm"], "cpu.env": []}[file]
 
     environment = {name: value for name, value in SERVICES["gateway"]["environment"].items() if value is not None}
-    for name, value in (environment | {"ONEPASS_RANKING__PROFILE": chosen["MODEL_PROFILE"]}).items():
-        monkeypatch.setenv(name, value)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, re.sub(r"\$\{(\w+):\?.*\}", lambda found: chosen[found[1]], value))
     settings = load()
-    assert settings.ranking.profile == {"gpu": "first", "cpu": "onepass-mini"}[chosen["COMPOSE_PROFILES"]]
+    assert settings.engine.kind == ("vllm" if started else "encoders")
+    assert (find(settings.ranking.profile).reading is Reading.ENCODED) == (not started)
 
 
 def test_a_gateway_is_given_the_time_that_it_takes_to_end() -> None:
