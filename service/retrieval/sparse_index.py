@@ -127,11 +127,10 @@ class SparseIndex:
 
     def vectors(self, documents: NDArray[np.int64]) -> SparseVectors:
         """The vectors of different documents, from one look at all entries."""
-        wanted = np.full(self.documents, -1)
-        wanted[documents] = np.arange(len(documents))
-        rows = wanted[self._rows]
-        places = np.flatnonzero(rows >= 0)
-        rows = rows[places]
+        wanted, numbers = np.zeros(self.documents, np.bool_), np.zeros(self.documents, np.int64)
+        wanted[documents], numbers[documents] = True, np.arange(len(documents))
+        places = np.flatnonzero(wanted[self._rows])
+        rows = numbers[self._rows[places]]
         terms = np.searchsorted(self._offsets, places, side="right") - 1
         order = np.argsort(rows, kind="stable")  # so that a row's terms stay rising
         starts = np.searchsorted(rows[order], np.arange(len(documents) + 1))
