@@ -67,7 +67,12 @@ class FakeScorer:
 
 
 def passages_of(prompt: Prompt) -> list[TokenIds]:
-    """The tokens that follow each label's first appearance, up to the next label; none for a label not shown."""
+    """The passages that a prompt holds on their own; else the tokens behind each label's first appearance.
+
+    Those end at the next label. A label that is not shown has none.
+    """
+    if prompt.passages:
+        return list(prompt.passages)
     ids = prompt.token_ids
     places = np.flatnonzero(np.isin(ids, np.array(prompt.label_ids, dtype=ids.dtype)))
     ends = np.append(places[1:], len(ids))
