@@ -77,8 +77,9 @@ def vllm_arguments(profile: Profile, mode: Mode | None = None, model: Path | Non
 
     Raises:
         ProfileError: there is no ``config.json``.
-        ConfigurationError: the model cannot be served in that mode; the message says what to do instead.
+        ConfigurationError: the model cannot be served in that mode, or not at all; the message says what to do instead.
     """
+    _require_vllm(profile)
     builder, usual = PromptBuilder(profile), _USUAL_MODE[profile.reading]
     if mode not in {None, usual} and not profile.reading.by_token:
         raise ConfigurationError(f"{profile.name} is served with --mode {usual}, not {mode}")
@@ -102,8 +103,18 @@ def write_head(profile: Profile, target: Path) -> None:
 
     Raises:
         ProfileError: the profile's folder does not hold a causal language model.
+        ConfigurationError: no model server reads the profile's prompts.
     """
+    _require_vllm(profile)
     export_head(profile.directory, PromptBuilder(profile).label_ids, target)
+
+
+def _require_vllm(profile: Profile) -> None:
+    if profile.evidence is not None:
+        raise ConfigurationError(
+            f"the profile {profile.name} is read by encoders in the service's own process, not by vLLM: name another "
+            "one (ranking.profile), or set engine.kind=encoders"
+        )
 
 
 def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify, encoders: Encoders | None) -> Scorer:
@@ -113,7 +124,7 @@ def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify, encoders
             return FakeScorer()
         case EngineKind.ENCODERS:
             if profile.evidence is None:
-                raise ConfigurationError(f"the profile {profile.name} needs vLLM: set engine.kind")
+                raise ConfigurationError(f"the profile {profile.name} needs vLLM: set engine.kind=vllm and engine.urls")
             return EncoderScorer(
                 encoders or Encoders(profile.directory, threads=engine.threads),
                 EvidenceWeights(**profile.evidence.model_dump()),
@@ -122,8 +133,7 @@ def _scorer(settings: Settings, builder: PromptBuilder, notify: Notify, encoders
                 notify=notify,
             )
         case EngineKind.VLLM:
-            if profile.evidence is not None:
-                raise ConfigurationError(f"the profile {profile.name} is not served by vLLM: set engine.kind")
+            _require_vllm(profile)
             key = engine.api_key.get_secret_value() if engine.api_key else None
             options = VllmOptions(engine.urls, key, engine.call_tokens, Manners(priority=engine.priority))
             return VllmScorer(options, vllm_needs(builder, engine.model), notify)

@@ -14,6 +14,7 @@ from service.cli.options import Candidates, Profile, Strategy, TopK, settings_wi
 from service.engines import passage_encoder
 from service.house import build_embedder
 from service.ranking.cost import PlanCost, plan_cost
+from service.ranking.readings import Reading
 from service.ranking.strategies.plan import PlanOptions
 from service.retrieval import faiss_index
 from service.settings import Settings
@@ -58,8 +59,13 @@ def capacity(
     facts = {
         "prompts of a search": f"{cost.prompts}, {cost.tokens:,} tokens together",
         "rankings a second": f"{load.rankings_per_s:,.1f}",
-        "prompt tokens a second": f"{load.tokens_per_s:,.0f}",
-        "model servers": str(model_servers(load, rates)),
+    }
+    if cost.tokens:
+        facts |= {
+            "prompt tokens a second": f"{load.tokens_per_s:,.0f}",
+            "model servers": str(model_servers(load, rates)),
+        }
+    facts |= {
         "gateway processes": str(gateways(load, rates)),
         "cache": f"{memory / GIGABYTE:,.2f} GB",
     }
@@ -80,16 +86,20 @@ def capacity(
 def _cost(
     settings: Settings, strategy: str | None, candidates: int, top_k: int, passage_tokens: float | None
 ) -> tuple[PlanCost, float]:
-    """What ranking once takes, and the tokens of a passage; no prompt shows more of one than the profile says."""
+    """What ranking once takes, and the tokens of a passage; no prompt shows more of one than the profile says.
+
+    Encoders have read the passages of an index when it was built.
+    """
     builder = passage_encoder(settings)
     profile = builder.profile
     length = passage_tokens or profile.passage_tokens
+    read = 0 if profile.reading is Reading.ENCODED else min(length, profile.passage_tokens)
     cost = plan_cost(
         builder,
         "x" * _QUERY_CHARS,
         strategy or profile.strategy,
         PlanOptions(top_k, profile.window, profile.stride),
         count=candidates,
-        passage_tokens=min(length, profile.passage_tokens),
+        passage_tokens=read,
     )
     return cost, length

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from service.cli import app
 from service.cli.console import OUT
 from tests.cli.commands import PASSAGES, Cli, write_lines
+from tests.reranking import RANKING
 
 
 @pytest.fixture
@@ -33,6 +34,13 @@ def cli(indexes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     OUT.width = 160
     yield run
     OUT.width = width
+
+
+@pytest.fixture
+def comparing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default profile that ranks windows of passages."""
+    monkeypatch.setenv("ONEPASS_RANKING__PROFILE", RANKING["profile"])
+    monkeypatch.setenv("ONEPASS_RANKING__PROFILES_DIRECTORY", str(RANKING["profiles_directory"]))
 
 
 @pytest.fixture

@@ -17,15 +17,18 @@ import httpx
 import pytest
 
 PROGRAM = [sys.executable, "-c", "from service.cli import main; main()"]
-LONG = {"query": "bees", "documents": ["honey and wax"] * 1000, "rerank": {"strategy": "sliding"}, "timeout_ms": 60_000}
-"""About two hundred windows, one after the other: seconds of work for the embedded engine."""
+DOCUMENTS = [f"{number}. " + "honey and wax " * 60 for number in range(1000)]
+LONG = {"query": "bees", "documents": DOCUMENTS, "timeout_ms": 60_000}
+"""Seconds of work for the embedded engine."""
 SHORT = LONG | {"documents": ["honey", "wax"]}
 
 
 @contextmanager
 def serving(indexes: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service with the embedded engine in a process of its own, and its address."""
-    environment = os.environ | settings | {"ONEPASS_ENGINE__KIND": "onnx", "ONEPASS_INDEXES__DIRECTORY": str(indexes)}
+    environment = (
+        os.environ | settings | {"ONEPASS_ENGINE__KIND": "encoders", "ONEPASS_INDEXES__DIRECTORY": str(indexes)}
+    )
     command = [*PROGRAM, "serve", "--port", "0"]
     with subprocess.Popen(  # noqa: S603 - our own program
         command, stderr=subprocess.PIPE, text=True, env=environment
@@ -65,7 +68,7 @@ def answer(connection: socket.socket) -> bytes:
 
 def test_what_is_under_way_is_finished(indexes: Path) -> None:
     with serving(indexes, ONEPASS_SERVER__SHUTDOWN_GRACE_S="60") as (process, address):
-        connection = begun(address, LONG | {"documents": ["honey and wax"] * 200})
+        connection = begun(address, LONG | {"documents": DOCUMENTS[:100]})
         process.send_signal(signal.SIGTERM)
         assert answer(connection).startswith(b"HTTP/1.1 200")
         assert process.wait(timeout=30) == 0

@@ -19,7 +19,7 @@ def test_first_stage_and_reranked_stand_side_by_side(cli: Cli, beir: Path) -> No
     output = cli("evaluate", beir).output
     assert "nature: 2 queries" in output
     assert "hybrid first stage" in output
-    assert "onepass-mini, groupwise" in output
+    assert "onepass-embedded, pointwise" in output
     assert all(len(row(output, figure)) == 3 for figure in FIGURES)
     assert row(output, "recall@100") == ["1.0000", "1.0000", "+0.0000"]
 
@@ -33,10 +33,11 @@ def test_both_orders_are_written_as_trec_runs(cli: Cli, beir: Path, tmp_path: Pa
         assert next(fields[3] for fields in rows if fields[0] == "q1") == "1"
 
 
+@pytest.mark.usefixtures("comparing")
 def test_given_lists_are_reranked_without_an_index(cli: Cli, beir: Path) -> None:
     output = cli("evaluate", beir, "--given", "--strategy", "top_down").output
     assert "nature: 1 queries" in output
-    assert "onepass-mini, top_down" in output
+    assert "listwise, top_down" in output
     assert row(output, "p50 ms")[0] == ""
 
 
@@ -77,19 +78,22 @@ def test_a_folder_in_which_no_query_is_judged_is_refused(cli: Cli, beir: Path) -
     assert "none of the folder's queries is judged" in cli("evaluate", beir, code=2).output
 
 
-def test_the_demo_questions_are_asked_of_the_standard_library(cli: Cli) -> None:
+def test_the_demo_questions_are_asked_of_the_standard_library(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEPASS_EMBEDDER__KIND", "static")  # the other kind takes minutes for a corpus
     output = cli("evaluate", "demo", "--limit", "2", "--candidates", "20").output
     assert "python-docs: 2 queries" in output
 
 
+@pytest.mark.usefixtures("comparing")
 def test_strategies_are_compared_with_the_first_of_them(cli: Cli, beir: Path) -> None:
-    output = cli("evaluate", beir, "--compare", "sliding,single, onepass-mini:top_down").output
+    output = cli("evaluate", beir, "--compare", "sliding,single, listwise:top_down").output
     assert "nature: 2 queries" in output
     assert len(row(output, "single")) == 10
     assert row(output, "sliding")[2:5] == ["", "", ""]
-    assert row(output, "onepass-mini:top_down")[0] == "onepass-mini"
+    assert row(output, "listwise:top_down")[0] == "listwise"
 
 
+@pytest.mark.usefixtures("comparing")
 def test_a_report_and_a_curve_are_written(cli: Cli, beir: Path, tmp_path: Path) -> None:
     cli("evaluate", beir, "--given", "--compare", "sliding,single", "--curve", tmp_path / "curve.svg",
         "--html", tmp_path / "report.html", "--run-out", tmp_path)  # fmt: skip

@@ -18,7 +18,7 @@ def test_results_come_with_rank_score_and_what_the_first_stage_thought(searched:
     assert "Honey" in output
     assert "Bees make honey from nectar in their hive." in output
     assert "4 candidates from nature" in output
-    assert "onepass-mini, groupwise: 1 prompts in 1 rounds" in output
+    assert "onepass-embedded, pointwise: 4 prompts in 1 rounds" in output
 
 
 def test_the_first_stage_alone_puts_the_obvious_first(searched: Cli) -> None:
