@@ -27,10 +27,10 @@ from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
 from service.retrieval.embedding.embedder import QueryVectors
 from service.retrieval.feedback import Feedback
-from tests.reranking import WITHOUT_SLOTS, unbounded
+from tests.reranking import LISTWISE, unbounded
 from tests.retrieval.fruit import AxisEmbedder
 
-BUILDER = PromptBuilder(WITHOUT_SLOTS)
+BUILDER = PromptBuilder(LISTWISE)
 COUNT = 30
 
 
@@ -96,9 +96,9 @@ def pipeline(
     ranker = Ranker(builder, scorer)
     return Pipeline(
         {"shelf": shelf},
-        {"onepass-mini": ranker},
+        {"listwise": ranker},
         default_index="shelf",
-        default_profile="onepass-mini",
+        default_profile="listwise",
         reranking=unbounded(),
         feedback=Feedback(embedder or AxisEmbedder()),
         observer=recorder,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 from service.admission.admission import Admission
 from service.observability.events import Observers
@@ -16,15 +18,13 @@ def unbounded() -> Reranking:
     return Reranking(Admission(math.inf, Observers()), overflow=Overflow.FIRST_STAGE, ladder=False)
 
 
-WITHOUT_SLOTS = find("onepass-mini").model_copy(
-    update={
-        "slots": None,
-        "reference": None,
-        "strategy": "sliding",
-        "window": 10,
-        "stride": 5,
-        "passage_tokens": 80,
-        "context_tokens": 2047,
-    }
+PROFILES = Path(__file__).parent / "profiles"
+"""Profiles that only tests use."""
+
+RANKING: dict[str, Any] = {"profile": "listwise", "profiles_directory": PROFILES}
+"""The setting ``ranking`` of a service that compares passages in windows, for tests without a hub."""
+
+LISTWISE = find("listwise", PROFILES).model_copy(
+    update={"window": 10, "stride": 5, "passage_tokens": 80, "context_tokens": 2047}
 )
-"""Prompts as short as their texts, in windows of ten, one after the other: for tests of plans that read nothing."""
+"""Windows of ten, one after the other: for tests of plans that read nothing."""

@@ -15,11 +15,13 @@ from pathlib import Path
 import anyio
 import httpx
 import uvicorn
+from anyio.from_thread import start_blocking_portal
 from starlette.types import ASGIApp
 
 from service.api.arrival import bounded
 from service.app import create_app
 from service.settings import LimitSettings, Settings
+from tests.engine.vllm.stand_in import StandIn
 
 
 @contextmanager
@@ -53,6 +55,14 @@ def serving_apart(**environment: str) -> Iterator[tuple[httpx.Client, int]]:
         with httpx.Client(base_url=re.findall(r"http://[\d.:]+", line)[0], timeout=60) as client:
             yield client, process.pid
         process.terminate()
+
+
+@contextmanager
+def slow_model() -> Iterator[str]:
+    """The URL of a model server that takes half a second for a call."""
+    server = StandIn(context=8192, delay_s=0.5)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(server):
+        yield server.url
 
 
 def _wait_until_served(server: uvicorn.Server) -> None:

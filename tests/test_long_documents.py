@@ -8,8 +8,9 @@ from service.domain import Candidate, Document, PassageTokens, Ranking, Relevant
 from service.long_documents import Chunks, LongDocuments, any_long, uncut
 from service.ranking.profile import find
 from service.ranking.prompt import PromptBuilder
+from tests.reranking import PROFILES
 
-BUILDER = PromptBuilder(find("onepass-mini"))
+BUILDER = PromptBuilder(find("listwise", PROFILES))
 FILLER = "the weather was fine and the people went out for a walk along the river again . " * 30
 LONG = FILLER + "Bees make honey from nectar. " + FILLER
 

@@ -224,7 +224,8 @@ async def test_without_chunks_the_beginning_of_a_document_is_ranked() -> None:
 
 
 async def test_where_a_request_does_not_say_the_profile_says_how_many_chunks() -> None:
-    pipe = pipeline(FakeScorer(), Recorder())
+    builder = PromptBuilder(BUILDER.profile.model_copy(update={"chunks": 1}))
+    pipe = pipeline(FakeScorer(), Recorder(), builder=builder)
     asked = long_rerank(chunks=None)
 
     spans = (await pipe.rerank(asked)).ranking.spans

@@ -29,11 +29,11 @@ from service.ranking.ranker import Outcome, Ranker
 from service.reranking import Reranking
 from service.settings import Overflow
 from tests.admission.clock import measured
-from tests.reranking import WITHOUT_SLOTS
+from tests.reranking import LISTWISE
 
 pytestmark = pytest.mark.anyio
 
-BUILDER = PromptBuilder(WITHOUT_SLOTS)
+BUILDER = PromptBuilder(LISTWISE)
 CANDIDATES = tuple(Candidate(Document(str(n), f"passage {n}"), n + 1, 1.0) for n in range(100))
 SEARCH = SearchRequest("query", 1000.0)
 RERANK = RerankRequest("query", tuple(each.document for each in CANDIDATES), 1000.0)

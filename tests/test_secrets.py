@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.settings import Section, Settings, variable
+from tests.reranking import PROFILES
 
 CANARY = "canary-"
 SECRETS = {
@@ -101,6 +102,8 @@ def environment(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPa
         "ONEPASS_EMBEDDER__DIMENSION": "2",
         "ONEPASS_ENGINE__KIND": "vllm",
         "ONEPASS_ENGINE__URLS": json.dumps([upstream.url]),
+        "ONEPASS_RANKING__PROFILE": "listwise",
+        "ONEPASS_RANKING__PROFILES_DIRECTORY": str(PROFILES),
         "ONEPASS_CACHE__KIND": "redis",
         "ONEPASS_LOGS__LEVEL": "debug",
     }

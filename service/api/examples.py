@@ -11,11 +11,7 @@ SEARCH: dict[str, Example] = {
     },
     "deadline": {
         "summary": "The best order that 200 ms allow",
-        "value": {
-            "query": "limit how many coroutines run at once",
-            "timeout_ms": 200,
-            "rerank": {"strategy": "sliding"},
-        },
+        "value": {"query": "limit how many coroutines run at once", "timeout_ms": 200},
     },
     "first-stage": {
         "summary": "Full-text search alone, not reranked",

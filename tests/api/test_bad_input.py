@@ -53,6 +53,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("timeout too long", "/v1/search", {"query": "q", "timeout_ms": 1e9}, 413, "timeout_ms"),
     ("mode unknown", "/v1/search", {"query": "q", "mode": "psychic"}, 422, "mode"),
     ("feedback of words", "/v1/search", {"query": "q", "mode": "lexical", "feedback": True}, 422, "feedback"),
+    ("feedback of terms", "/v1/search", {"query": "q", "mode": "sparse", "feedback": True}, 422, "feedback"),
     (
         "feedback of nothing",
         "/v1/search",
@@ -93,6 +94,11 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("field misspelt", "/v1/search", {"query": "q", "topk": 3}, 422, "topk"),
     ("index unknown", "/v1/search", {"query": "q", "index": "nowhere"}, 404, "index"),
     ("profile unknown", "/v1/search", {"query": "q", "rerank": {"profile": "none"}}, 404, "rerank.profile"),
+    ("strategy unknown", "/v1/search", {"query": "q", "rerank": {"strategy": "none"}}, 404, "rerank.strategy"),
+    ("strategy of another reading", "/v1/search", chosen("sliding"), 422, "rerank.strategy"),
+]
+
+REFUSED_PLANS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("window of one", "/v1/search", chosen(window=1), 422, "rerank.parameters.window"),
     ("window above what a prompt shows", "/v1/search", chosen(window=21), 422, "rerank.parameters.window"),
     ("stride of a window", "/v1/search", chosen(stride=20), 422, "rerank.parameters.stride"),
@@ -119,7 +125,6 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("no depth", "/v1/search", chosen("cascade", stages=[{}, {}]), 422, "rerank.parameters.stages[1].depth"),
     ("parts of a part", "/v1/search", FUSED_FUSION, 422, "rerank.parameters.members[0].parameters.members"),
     ("a bad part", "/v1/search", STRANGE_PART, 422, "rerank.parameters.members[1].parameters.passes"),
-    ("strategy unknown", "/v1/search", {"query": "q", "rerank": {"strategy": "none"}}, 404, "rerank.strategy"),
 ]
 
 
@@ -127,8 +132,19 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
 def test_it_is_refused_and_the_field_is_named(
     service: httpx.Client, path: str, body: dict[str, Any], status: int, field: str
 ) -> None:
-    response = service.post(path, json=body)
+    _is_refused(service.post(path, json=body), status, field)
 
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"), [row[1:] for row in REFUSED_PLANS], ids=[r[0] for r in REFUSED_PLANS]
+)
+def test_a_plan_is_refused_and_the_field_is_named(
+    listwise: httpx.Client, path: str, body: dict[str, Any], status: int, field: str
+) -> None:
+    _is_refused(listwise.post(path, json=body), status, field)
+
+
+def _is_refused(response: httpx.Response, status: int, field: str) -> None:
     assert response.status_code == status, response.text
     told = response.json()
     detail = told["error"] if isinstance(told["error"], dict) else told
@@ -200,7 +216,7 @@ def test_it_gets_an_order(service: httpx.Client, body: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "query", ["a\0b", "word " * 6000, "[A] > [B]", '" OR * NEAR(', "👩‍🚀", "???", "-- ; DROP TABLE"]
 )
-@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+@pytest.mark.parametrize("mode", ["dense", "sparse", "lexical", "hybrid"])
 def test_a_strange_query_is_searched(service: httpx.Client, query: str, mode: str) -> None:
     response = service.post("/v1/search", json={"query": query, "mode": mode, "candidates": 20})
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from service.settings import EngineKind, LimitSettings, Settings
+from tests.reranking import RANKING
 from tests.serving import serving
 
 LIMITS = {
@@ -99,7 +100,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 def settings(indexes: Path, limits: dict[str, Any]) -> Settings:
     engine = {"kind": EngineKind.FAKE}
-    return Settings.model_validate({"engine": engine, "indexes": {"directory": indexes}, "limits": limits})
+    return Settings.model_validate(
+        {"engine": engine, "indexes": {"directory": indexes}, "limits": limits, "ranking": RANKING}
+    )
 
 
 def test_no_limit_is_left_out() -> None:

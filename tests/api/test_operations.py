@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.described import Described
+from tests.api.overload import too_much
 
 
 def test_indexes_and_profiles_are_listed(service: httpx.Client) -> None:
@@ -17,8 +18,13 @@ def test_indexes_and_profiles_are_listed(service: httpx.Client) -> None:
     assert index["documents"] > 3000
 
     profiles = {profile["name"]: profile for profile in service.get("/v1/profiles").json()}
-    assert profiles["onepass-mini"]["default"] is True
-    assert {"single", "sliding", "top_down"} <= set(profiles["onepass-mini"]["strategies"])
+    assert profiles["onepass-embedded"]["default"] is True
+    assert "pointwise" in profiles["onepass-embedded"]["strategies"]
+
+
+def test_a_profile_is_listed_with_the_strategies_that_suit_it(listwise: httpx.Client) -> None:
+    (profile,) = listwise.get("/v1/profiles").json()
+    assert {"single", "sliding", "top_down"} <= set(profile["strategies"])
 
 
 def test_it_lives_and_is_ready(service: httpx.Client) -> None:
@@ -26,7 +32,7 @@ def test_it_lives_and_is_ready(service: httpx.Client) -> None:
 
     ready = service.get("/readyz").json()
     assert ready["ready"] is True
-    assert ready["engines"] == {"onepass-mini": True}
+    assert ready["engines"] == {"onepass-embedded": True}
 
 
 def test_what_operators_ask_changes_nothing(service: httpx.Client) -> None:
@@ -43,23 +49,23 @@ def samples(service: httpx.Client) -> dict[tuple[str, tuple[tuple[str, str], ...
 def test_metrics_count_what_happened(service: httpx.Client) -> None:
     before = samples(service)
     answer = service.post("/v1/search", json={"query": "join two paths", "candidates": 40}).json()
-    too_much = {"timeout_ms": 2000, "candidates": 1000, "rerank": {"strategy": "sliding"}}
-    late = service.post("/v1/search", json={"query": "join two paths"} | too_much).json()
+    late = service.post("/v1/rerank", json=too_much("join two paths")).json()
     after = samples(service)
 
     def gained(name: str, **labels: str) -> float:
         key = (name, tuple(sorted(labels.items())))
         return after.get(key, 0) - before.get(key, 0)
 
-    route = "/v1/search"
-    assert gained("onepass_requests_total", route=route, method="POST", status="200") == 2
+    for route in ("/v1/search", "/v1/rerank"):
+        assert gained("onepass_requests_total", route=route, method="POST", status="200") == 1
     assert gained("onepass_degraded_total", reason="deadline") == 1
     assert answer["rerank"]["prompts"] > 0
-    prompts: Counter[str] = Counter()  # the late one may have had the time for one window alone, or for none
+    assert late["rerank"]["degraded"]
+    prompts: Counter[str] = Counter()  # the late one may have had the time for a part alone, or for none
     for ranking in (answer["rerank"], late["rerank"]):
         prompts[ranking["strategy"]] += ranking["prompts"]
     for strategy, read in prompts.items():
-        assert gained("onepass_ranking_prompts_sum", profile="onepass-mini", strategy=strategy) == read
+        assert gained("onepass_ranking_prompts_sum", profile="onepass-embedded", strategy=strategy) == read
     assert after["onepass_index_documents", (("index", "python-docs"),)] > 3000
 
 

@@ -18,7 +18,15 @@ from service.retrieval import index_store
 from service.retrieval.builder import Recipe, build_index
 from service.retrieval.embedding.static import StaticEmbedder
 from service.retrieval.index_writer import index_writer
-from service.settings import EngineKind, EngineSettings, IndexSettings, ServerSettings, Settings
+from service.settings import (
+    EmbedderKind,
+    EmbedderSettings,
+    EngineKind,
+    EngineSettings,
+    IndexSettings,
+    ServerSettings,
+    Settings,
+)
 from tests.serving import serving
 
 KEY = "a key of many letters"
@@ -30,6 +38,7 @@ def settings(directory: Path, *, key: str | None = KEY, watch_s: float = 0) -> S
     return Settings(
         server=ServerSettings(admin_key=None if key is None else SecretStr(key)),
         indexes=IndexSettings(directory=directory, watch_s=watch_s),
+        embedder=EmbedderSettings(kind=EmbedderKind.STATIC),
         engine=EngineSettings(kind=EngineKind.FAKE),
     )
 

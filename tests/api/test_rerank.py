@@ -3,6 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
+
+from tests.api.overload import too_much
 
 QUERY = "what do fleas live on"
 TEXTS = [
@@ -41,11 +44,27 @@ def test_top_n_gives_the_best(service: httpx.Client) -> None:
     assert len(rerank(service, top_n=50)["results"]) == 3
 
 
-def test_one_document_needs_no_prompt(service: httpx.Client) -> None:
-    answer = rerank(service, documents=["alone"])
+def test_one_document_is_scored_on_its_own(service: httpx.Client) -> None:
+    (alone,) = rerank(service, documents=TEXTS[2:])["results"]
+
+    beside_others = rerank(service)["results"][0]["score"]
+    assert alone["score"] == pytest.approx(beside_others, abs=0.001)  # less what keeps scores apart
+
+
+def test_one_document_needs_no_comparison(listwise: httpx.Client) -> None:
+    answer = rerank(listwise, documents=["alone"])
 
     assert [result["index"] for result in answer["results"]] == [0]
     assert answer["rerank"]["prompts"] == 0
+
+
+def test_a_deadline_leaves_every_document_in_the_answer(service: httpx.Client) -> None:
+    asked = too_much("what do fleas live on")
+    answer = rerank(service, **asked)
+
+    assert answer["rerank"]["degraded"] is True
+    assert answer["rerank"]["reason"] == "deadline"
+    assert sorted(result["index"] for result in answer["results"]) == list(range(len(asked["documents"])))
 
 
 def test_many_documents_are_all_ranked(service: httpx.Client) -> None:

@@ -85,7 +85,7 @@ class Heard(FakeScorer):
 @pytest.mark.parametrize("tenant", ["ann", None])
 async def test_the_engine_is_told_whose_prompts_they_are(tenant: str | None) -> None:
     scorer = Heard()
-    ranker = Ranker(PromptBuilder(find("onepass-mini")), scorer)
+    ranker = Ranker(PromptBuilder(find("onepass-embedded")), scorer)
     observer = Observers([])
     pipeline = Pipeline(
         {},
@@ -99,4 +99,4 @@ async def test_the_engine_is_told_whose_prompts_they_are(tenant: str | None) -> 
     )
     documents = (Document("a", "honey"), Document("b", "wax"))
     await pipeline.rerank(RerankRequest("bees", documents, timeout_ms=5000, tenant=tenant))
-    assert scorer.owners == [tenant]
+    assert scorer.owners == [tenant, tenant]

@@ -38,7 +38,7 @@ from service.retrieval.embedding.static import StaticEmbedder
 from service.retrieval.feedback import Feedback
 from service.settings import LimitSettings, Overflow
 from tests.admission.clock import measured
-from tests.reranking import WITHOUT_SLOTS
+from tests.reranking import LISTWISE
 from tests.serving import listening
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ async def service(free: int = 1000, most: int = 10) -> AsyncIterator[Service]:
     admission = Admission(1000, heard, measured(1000))
     pipeline = Pipeline(
         {},
-        {"mini": Ranker(PromptBuilder(WITHOUT_SLOTS), scorer)},
+        {"mini": Ranker(PromptBuilder(LISTWISE), scorer)},
         default_index=None,
         default_profile="mini",
         reranking=Reranking(admission, overflow=Overflow.FIRST_STAGE, ladder=False),

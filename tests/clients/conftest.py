@@ -32,7 +32,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             "server": {"api_keys_file": folder / "keys.jsonl"},
             "indexes": {"directory": folder},
             "limits": {"timeout_ms": 60_000, "documents": MOST_DOCUMENTS},
-            "ranking": {"any_model": False, "aliases": dict.fromkeys(names, "onepass-mini")},
+            "ranking": {"any_model": False, "aliases": dict.fromkeys(names, "onepass-embedded")},
         }
     )
     with serving(settings) as client:

@@ -50,7 +50,7 @@ TEXTS = [
 @ALL
 def test_every_writing_is_ranked_as_it_was_written(service: httpx.Client, script: Script) -> None:
     documents = [f"title: Animals\nbody: {text}\n" for text in TEXTS] if "rank_fields" in script.source else TEXTS
-    body = {"model": "onepass-mini", "query": QUERY, "documents": documents}
+    body = {"model": "onepass-embedded", "query": QUERY, "documents": documents}
     direct = service.post("/v2/rerank", json=body, headers={"Authorization": "Bearer known"}).json()["results"]
 
     done = run_script(script, str(service.base_url), asking(script, QUERY, TEXTS))

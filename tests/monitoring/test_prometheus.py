@@ -19,7 +19,8 @@ import pytest
 
 from service.settings import Settings
 from tests.monitoring.files import CONFIG, RULES, panel_expressions, rules
-from tests.serving import serving
+from tests.reranking import RANKING
+from tests.serving import serving, slow_model
 
 PROGRAMS = os.environ.get("TEST_PROMETHEUS_PROGRAMS")
 pytestmark = [
@@ -54,10 +55,15 @@ def test_metrics_are_named_as_prometheus_would_have_them(service: httpx.Client) 
 def test_an_overload_makes_alerts_fire(demo_indexes: Path, tmp_path: Path) -> None:
     overloaded = {
         "indexes": {"directory": demo_indexes},
+        "ranking": RANKING,
         "admission": {"capacity_tokens": 1, "ladder": False},
         "cache": {"kind": "off"},
     }
-    with serving(Settings.model_validate(overloaded)) as service, prometheus(service.base_url, tmp_path) as watching:
+    with (
+        slow_model() as url,
+        serving(Settings.model_validate(overloaded | {"engine": {"kind": "vllm", "urls": [url]}})) as service,
+        prometheus(service.base_url, tmp_path) as watching,
+    ):
         for expression in panel_expressions():
             assert asked(watching, "query", query=expression)["resultType"] == "vector"
         assert not firing(watching)

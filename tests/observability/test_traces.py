@@ -19,6 +19,7 @@ from service.house import build_tracer
 from service.settings import Settings
 from tests.engine.vllm.stand_in import Reply, StandIn
 from tests.observability.collector import Collector, attributes, collecting
+from tests.reranking import RANKING
 from tests.serving import listening
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +41,9 @@ def traced(collector: Collector, indexes: Path, server: StandIn | None = None, *
     """A service that sends spans; its engine is ``server``, or one that makes its logits up."""
     engine = {"kind": "vllm", "urls": [server.url]} if server else {"kind": "fake"}
     traces = {"endpoint": collector.url, "sample": sample, "service": "gateway"}
-    return Settings.model_validate({"indexes": {"directory": indexes}, "engine": engine, "traces": traces})
+    return Settings.model_validate(
+        {"indexes": {"directory": indexes}, "engine": engine, "ranking": RANKING, "traces": traces}
+    )
 
 
 async def ask(settings: Settings, path: str, *bodies: Any, headers: dict[str, str] | None = None) -> list[Any]:
@@ -91,7 +94,7 @@ async def test_spans_tell_counts_and_no_text(collector: Collector, demo_indexes:
             "onepass.candidates": 2,
             "onepass.prompts": 1,
             "onepass.rounds": 1,
-            "onepass.profile": "onepass-mini",
+            "onepass.profile": "listwise",
         }.items()
     )
     assert attributes(collector.named("round"))["onepass.prompts"] == 1
@@ -153,7 +156,11 @@ async def test_a_collector_that_is_away_costs_no_request(demo_indexes: Path, cap
 async def test_without_traces_nothing_is_sent_along(demo_indexes: Path) -> None:
     async with StandIn(context=8192) as server:
         settings = Settings.model_validate(
-            {"indexes": {"directory": demo_indexes}, "engine": {"kind": "vllm", "urls": [server.url]}}
+            {
+                "indexes": {"directory": demo_indexes},
+                "engine": {"kind": "vllm", "urls": [server.url]},
+                "ranking": RANKING,
+            }
         )
         await ask(settings, "/v1/search", SEARCH, headers=SAMPLED)
         assert all("traceparent" not in head for _, head in server.heads)

@@ -5,14 +5,24 @@ export const NOT_RERANKED = "(none)";
 const MADE_OF_PARTS = ["cascade", "fusion"]; // their stages or members have no place in a form this small
 
 let profiles = [];
+let optional = []; // names of the optional fields that the service has
 
 function fill(fields) {
   options(fields.elements.profile, profiles.map((p) => p.name), profiles.find((p) => p.default)?.name);
   fillStrategies(fields);
 }
 
+/** A window only where a prompt shows more than one passage. */
+function showNeeded(fields, profile) {
+  for (const label of fields.querySelectorAll("[data-needs]")) {
+    const name = label.dataset.needs;
+    label.hidden = !optional.includes(name) || (name === "window" && profile?.window === 1);
+  }
+}
+
 function fillStrategies(fields) {
   const profile = profiles.find((p) => p.name === fields.elements.profile.value);
+  showNeeded(fields, profile);
   const names = profile?.strategies.filter((name) => !MADE_OF_PARTS.includes(name)) ?? [];
   options(fields.elements.strategy, [NOT_RERANKED, ...names], profile?.strategy);
 }
@@ -39,10 +49,8 @@ showBoth();
 /** Offer these profiles, and of the optional fields only those that the service has. */
 export function offer(served, available) {
   profiles = served;
-  for (const fields of [first, second]) {
-    fill(fields);
-    for (const label of fields.querySelectorAll("[data-needs]")) label.hidden = !available.includes(label.dataset.needs);
-  }
+  optional = available;
+  for (const fields of [first, second]) fill(fields);
 }
 
 /** What is chosen, one item for each list wanted. */
@@ -52,7 +60,7 @@ export function chosen() {
     name: wanted.length > 1 ? "AB"[place] : "",
     profile: e.profile.value,
     strategy: e.strategy.value,
-    window: Number(e.window.value) || null,
+    window: e.window.closest("label").hidden ? null : Number(e.window.value) || null,
     candidates: Number(e.candidates.value),
     timeout: Number(e.timeout.value),
     feedback: e.feedback.checked,

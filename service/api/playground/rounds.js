@@ -3,7 +3,7 @@ import { element, svg } from "./dom.js";
 import { logits } from "./logits.js";
 import { count } from "./words.js";
 
-const MOST_ROWS = 60; // with more prompts than that, those of a round share a row
+const MOST_ROWS = 60; // with more prompts than that, or one for each passage, those of a round share a row
 const STEP_MS = 450;
 const HEIGHT = { least: 3, most: 20, all: 260 };
 
@@ -19,7 +19,8 @@ function withFates(windows, results) {
 }
 
 function rowsOf(windows) {
-  if (windows.length <= MOST_ROWS) return windows.map((window) => [window]);
+  const alone = windows.every((window) => window.ids.length === 1);
+  if (windows.length <= MOST_ROWS && !alone) return windows.map((window) => [window]);
   return [...Map.groupBy(windows, (window) => window.round).values()];
 }
 
@@ -74,7 +75,7 @@ export function rounds({ answer, results }, texts) {
   const places = new Map([...texts.keys(), ...windows.flatMap((window) => window.ids)].map((id) => [id, 0]));
   [...places.keys()].forEach((id, place) => places.set(id, place));
   const { drawn, image } = picture(rows, places);
-  const table = element("details", {}, element("summary", {}, "Label logits of this prompt"));
+  const table = element("details", {}, element("summary", {}, "Logits"));
   const told = element("output", { className: "about" });
   const show = (until) => {
     drawn.forEach((row, place) => row.setAttribute("class", place + 1 < until ? "past" : place + 1 > until ? "later" : "now"));

@@ -29,6 +29,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="package")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A service that knows its profiles and one alias, and no other name."""
-    ranking = {"any_model": False, "aliases": {"rerank-v3.5": "onepass-mini"}}
+    ranking = {"any_model": False, "aliases": {"rerank-v3.5": "onepass-embedded"}}
     with serving(settings(tmp_path_factory.mktemp("none"), **ranking)) as client:
         yield client

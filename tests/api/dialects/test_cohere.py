@@ -34,7 +34,7 @@ def test_what_clients_send_is_answered_in_the_form_they_read(service: httpx.Clie
     assert all(0 < score < 1 for score in scores)
     assert scores == sorted(set(scores), reverse=True)
     assert answer["id"] == response.headers["x-request-id"]
-    assert answer["model"] == "onepass-mini"
+    assert answer["model"] == "onepass-embedded"
 
 
 @PATHS
@@ -44,7 +44,7 @@ def test_the_whole_answer(service: httpx.Client, path: str) -> None:
     tokens = answer["usage"]["total_tokens"]
     assert answer | {"id": "", "results": []} == {
         "id": "",
-        "model": "onepass-mini",
+        "model": "onepass-embedded",
         "results": [],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         "meta": {
@@ -135,11 +135,11 @@ def test_what_cannot_be_done_is_refused_by_name(
 
 @PATHS
 def test_names_are_known_or_not_found(strict: httpx.Client, path: str) -> None:
-    for name in ("rerank-v3.5", "onepass-mini"):
-        assert rerank(strict, path, model=name)["model"] == "onepass-mini"
+    for name in ("rerank-v3.5", "onepass-embedded"):
+        assert rerank(strict, path, model=name)["model"] == "onepass-embedded"
     response = strict.post(path, json=ASKED | {"model": "rerank-9"})
     assert response.status_code == 404
-    assert "onepass-mini, rerank-v3.5" in response.json()["message"]
+    assert "onepass-embedded, rerank-v3.5" in response.json()["message"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"'])

@@ -73,7 +73,7 @@ def test_errors_are_those_of_openai(service: httpx.Client, body: dict[str, Any],
 def test_names_are_listed(strict: httpx.Client) -> None:
     answer = strict.get("/v1/models").json()
 
-    assert [model["id"] for model in answer["data"]] == ["onepass-mini", "rerank-v3.5"]
+    assert [model["id"] for model in answer["data"]] == ["onepass-embedded", "rerank-v3.5"]
     assert strict.post("/score", json=SENT).status_code == 404
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from service.api.keys import digest
 from service.settings import Settings
+from tests.api.overload import too_much
 from tests.api.playground.browser import Browser, chromium
 from tests.serving import serving
 
@@ -63,6 +64,17 @@ def _opened(window: Browser, origin: str) -> Iterator[Browser]:
 @pytest.fixture
 def ready(page: Browser) -> Browser:
     """The page when it knows what the service has; a busy machine may take its time."""
+    return _loaded(page)
+
+
+@pytest.fixture
+def comparing(window: Browser, listwise: httpx.Client) -> Iterator[Browser]:
+    """The same of a service that ranks windows of passages."""
+    for page in _opened(window, str(listwise.base_url).rstrip("/")):
+        yield _loaded(page)
+
+
+def _loaded(page: Browser) -> Browser:
     page.until(LOADED)
     page.type("[name=timeout]", "60000")
     return page
@@ -107,19 +119,19 @@ def test_a_search_shows_both_lists_and_where_each_passage_went(ready: Browser, s
     assert len(ready.script("return document.querySelectorAll('.lines path')")) == len(results)
 
 
-def test_each_window_and_its_logits_can_be_seen(ready: Browser) -> None:
-    ready.choose("[name=strategy]", "sliding")
-    search(ready, "read a csv file into dictionaries")
-    assert ready.text(".player output").startswith("Round 4 of 4")
+def test_each_window_and_its_logits_can_be_seen(comparing: Browser) -> None:
+    comparing.choose("[name=strategy]", "sliding")
+    search(comparing, "read a csv file into dictionaries")
+    assert comparing.text(".player output").startswith("Round 4 of 4")
 
-    ready.click(".player details summary")
-    assert len(ready.texts(".logits tbody tr")) == 20
-    ready.script("document.querySelector('.player [type=range]').focus()")
-    ready.press("Home")
+    comparing.click(".player details summary")
+    assert len(comparing.texts(".logits tbody tr")) == 20
+    comparing.script("document.querySelector('.player [type=range]').focus()")
+    comparing.press("Home")
 
-    assert ready.text(".player output").startswith("Round 1 of 4")
-    ready.click(".controls button")
-    ready.until("document.querySelector('.player output').value.startsWith('Round 4')")
+    assert comparing.text(".player output").startswith("Round 1 of 4")
+    comparing.click(".controls button")
+    comparing.until("document.querySelector('.player output').value.startsWith('Round 4')")
 
 
 def test_own_documents_are_ranked(ready: Browser) -> None:
@@ -131,14 +143,14 @@ def test_own_documents_are_ranked(ready: Browser) -> None:
     assert "returned within 30 days" in ready.texts(".list:nth-of-type(2) .text")[0]
 
 
-def test_two_settings_are_compared(ready: Browser) -> None:
-    ready.click("#compare")
-    ready.choose("fieldset:nth-of-type(2) [name=strategy]", "top_down")
-    ready.type("fieldset:nth-of-type(2) [name=timeout]", "60000")
-    search(ready, "join two paths")
+def test_two_settings_are_compared(comparing: Browser) -> None:
+    comparing.click("#compare")
+    comparing.choose("fieldset:nth-of-type(2) [name=strategy]", "top_down")
+    comparing.type("fieldset:nth-of-type(2) [name=timeout]", "60000")
+    search(comparing, "join two paths")
 
-    assert ready.texts(".list h2") == ["First stage", "A · groupwise", "B · top_down"]
-    assert len(ready.texts(".panel")) == 2
+    assert comparing.texts(".list h2") == ["First stage", "A · sliding", "B · top_down"]
+    assert len(comparing.texts(".panel")) == 2
 
 
 def test_what_the_service_does_not_have_is_not_offered(ready: Browser, service: httpx.Client) -> None:
@@ -165,26 +177,40 @@ def test_the_call_can_be_copied(ready: Browser) -> None:
     ready.click(".panel > details summary")
 
     curl, python = ready.texts(".snippet pre")
-    assert json.loads(curl.split(" -d '")[1][:-1])["rerank"] == {"profile": "onepass-mini", "strategy": "groupwise"}
+    assert json.loads(curl.split(" -d '")[1][:-1])["rerank"] == {
+        "profile": "onepass-embedded",
+        "strategy": "pointwise",
+    }
     compile(python, "snippet", "exec")
     ready.click(".snippet button")
     ready.until("document.querySelector('.snippet button').innerText != 'Copy'")
 
 
 def test_a_degraded_answer_says_why(ready: Browser) -> None:
-    ready.type("[name=candidates]", "1000")
-    ready.type("[name=timeout]", "3000")
-    search(ready, "a question that was never asked before")
+    asked = too_much("a question that was never asked before")
+    ready.type("[name=timeout]", str(asked["timeout_ms"]))
+    rerank(ready, asked["query"], "\n".join(asked["documents"]))
 
     assert ready.text(WARNING).startswith("Degraded: deadline.")
 
 
-def test_a_field_that_cannot_be_used_is_told(ready: Browser) -> None:
-    ready.type("[name=window]", "200")
+def test_a_field_that_cannot_be_used_is_told(comparing: Browser) -> None:
+    comparing.type("[name=window]", "200")
+    search(comparing, "read a csv file into dictionaries")
+
+    assert "rerank.parameters.window" in comparing.text(WARNING)
+    assert len(comparing.texts(".list:nth-of-type(1) .card")) == 10
+
+
+def test_no_window_is_offered_where_each_passage_has_a_prompt_of_its_own(ready: Browser) -> None:
+    assert ready.script("return document.querySelector('[data-needs=window]').hidden")
+
+
+def test_passages_read_on_their_own_share_a_row(ready: Browser) -> None:
     search(ready, "read a csv file into dictionaries")
 
-    assert "rerank.parameters.window" in ready.text(WARNING)
-    assert len(ready.texts(".list:nth-of-type(1) .card")) == 10
+    ready.click(".player details summary")
+    assert len(ready.texts(".logits tbody tr")) == 50
 
 
 def test_text_is_text(ready: Browser) -> None:
