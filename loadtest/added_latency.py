@@ -24,12 +24,12 @@ from pathlib import Path
 
 from loadtest.gateway_throughput import Asked, Supply
 from loadtest.serving import ready, service
+from loadtest.tiny_model import NAME, find
 from loadtest.vllm_servers import free_port
 from loadtest.vllm_throughput import Straight
 from service.engine.vllm.decode import DecodeReading
 from service.engine.vllm.discovery import GENERATED
 from service.engine.vllm.reading import Manners, Mode
-from service.ranking import profile as profiles
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from tests.engine.vllm.stand_in import StandIn
@@ -42,10 +42,10 @@ READING = DecodeReading()
 async def main() -> None:
     """Print the median of each way, and what each adds to the straight one."""
     options = _options()
-    mini = profiles.find("onepass-mini")
-    context = mini.context_tokens + PASSAGES * (TOKENS - mini.passage_tokens)
+    usual = find()
+    context = usual.context_tokens + PASSAGES * (TOKENS - usual.passage_tokens)
     shape = {"name": "twenty", "window": PASSAGES, "passage_tokens": TOKENS, "context_tokens": context}
-    profile = mini.model_copy(update=shape)
+    profile = usual.model_copy(update=shape)
     supply = Supply(PromptBuilder(profile), WORDS)
     engine, others = StandIn(Mode.DECODE, model=profile.model, context=context + GENERATED), ExitStack()
     await engine.start()
@@ -91,7 +91,7 @@ def _documents(asked: Asked) -> dict[str, object]:
 
 
 def _prompt(asked: Asked) -> dict[str, object]:
-    return READING.request("onepass-mini", [asked.prompt], Manners())
+    return READING.request(NAME, [asked.prompt], Manners())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from loadtest.serving import service
 from loadtest.soak import spoil
+from loadtest.tiny_model import NAME, SERVED_WITH
 from service.engine.vllm.reading import Mode
 from tests.api.slow_callers import IDLE, SLOW, connections, large_request, many_files
 from tests.cache.valkey import Valkey, valkey
@@ -56,9 +57,9 @@ def _with_engine(begin: Callable[[StandIn], object]) -> Opened:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[tuple[str, Fault]]:
-        engine = StandIn(Mode.DECODE, model="onepass-mini", delay_s=0.02)
+        engine = StandIn(Mode.DECODE, model=NAME, delay_s=0.02)
         await engine.start()
-        settings = {"ONEPASS_ENGINE__KIND": "vllm", "ONEPASS_ENGINE__URLS": json.dumps([engine.url])}
+        settings = {"ONEPASS_ENGINE__KIND": "vllm", "ONEPASS_ENGINE__URLS": json.dumps([engine.url]), **SERVED_WITH}
         serving = service({**settings, "ONEPASS_CACHE__KIND": "off"})
         address, _ = await asyncio.to_thread(serving.__enter__)
 

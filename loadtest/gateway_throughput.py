@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadtest.serving import service
+from loadtest.tiny_model import NAME, SERVED_WITH, find
 from loadtest.vllm_throughput import Straight, rate
 from service.corpus.stdlib_docs import StdlibDocs
 from service.domain import Document
@@ -26,7 +27,6 @@ from service.engine.scorer import Prompt
 from service.engine.vllm.decode import DecodeReading
 from service.engine.vllm.head import HeadReading
 from service.engine.vllm.reading import Manners, Reading
-from service.ranking import profile as profiles
 from service.ranking.prompt import PromptBuilder
 
 
@@ -65,13 +65,14 @@ class Supply:
 async def main() -> None:
     """Print rates at saturation and the latency that the gateway adds."""
     options = _options()
-    builder = PromptBuilder(profiles.find(options.profile))
+    builder = PromptBuilder(find(options.profile))
     supply = Supply(builder, options.words)
     tokens = statistics.mean(len(asked.prompt.token_ids) for asked in supply.take(20))
     reading: Reading = HeadReading(builder.label_ids) if options.head else DecodeReading()
     gateway = {
         "ONEPASS_ENGINE__KIND": "vllm",
         "ONEPASS_ENGINE__URLS": json.dumps([options.server]),
+        **SERVED_WITH,
         "ONEPASS_RANKING__PROFILE": options.profile,
     }
     with service(gateway) as (url, _):
@@ -93,7 +94,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", required=True, help="URL of a vLLM server")
     parser.add_argument("--head", action="store_true", help="it serves the identifier head")
-    parser.add_argument("--profile", default="onepass-mini")
+    parser.add_argument("--profile", default=NAME)
     parser.add_argument("--words", type=int, default=40, help="words of a document, about two tokens each")
     parser.add_argument("--concurrency", type=int, default=16, help="windows under way at saturation")
     parser.add_argument("--windows", type=int, default=64, help="windows in a round")

@@ -60,7 +60,7 @@ class Load:
 
 LOADS = (
     Load("20 passages, made-up logits", "fake"),
-    Load("20 passages, embedded engine", "onnx", share=0.05),
+    Load("20 passages, embedded engine", "encoders", share=0.05),
     Load("cache hits", "fake", hits=True, share=25.0),
 )
 

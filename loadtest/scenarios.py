@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, default=20, help="passages of each list, or candidates of a search")
     parser.add_argument("--words", type=int, default=60, help="words of each passage")
     parser.add_argument("--timeout-ms", type=int, default=5000, help="deadline of each request to our own service")
-    parser.add_argument("--model", default="onepass-mini", help="name that other servers know their model by")
+    parser.add_argument("--model", default="peer", help="name that other servers know their model by")
     parser.add_argument("--distinct", type=int, default=200, help="different questions of zipf")
     parser.add_argument("--exponent", type=float, default=0.9, help="of zipf")
     parser.add_argument("--seed", type=int, default=1)

@@ -24,7 +24,7 @@ TOGETHER = 20
 
 def main() -> None:
     """Print the milliseconds of twenty passages."""
-    profile = profiles.find("onepass-mini")
+    profile = profiles.find("onepass-embedded")
     shown = profile.passage_tokens * CHARACTERS_PER_TOKEN
     texts = [passage_text(document)[:shown] for document in StdlibDocs().documents()]
     random.Random(7).shuffle(texts)

@@ -1,8 +1,9 @@
-"""Do all engines read the same logits? Label logits and nDCG@10 against a float32 reference, on real windows.
+"""Do all servers read the same logits? Label logits and nDCG@10 against a float32 reference, on real windows.
 
     python -m loadtest.vllm_agreement FOLDER --qrels test_official_full \
-        --decode http://127.0.0.1:8101 --head http://127.0.0.1:8102 --onnx FOLDER_WITH_FP32 --onnx FOLDER_WITH_INT8
+        --decode http://127.0.0.1:8101 --head http://127.0.0.1:8102
 
+The servers are those of ``vllm_servers.py``, with its tiny model, or serve the Llama in ``--model``.
 FOLDER holds lists to rerank (``candidates.jsonl``) and judgements. The reference ranks every list with a sliding
 window; the engines then score the very same windows, and rank the lists themselves. Logits are compared after each
 window's mean is taken off, for only differences count.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,19 +23,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtest.tiny_model import NAME, find, write_model
 from loadtest.vllm_reference import ReferenceScorer
 from service.corpus.beir import BeirFolder
 from service.corpus.candidate_lists import CandidateList, given_lists
 from service.deadline import Deadline
-from service.engine.batching import BatchingScorer
-from service.engine.onnx import OnnxRunner
 from service.engine.scorer import LabelLogits, Prompt, Scorer
 from service.engine.vllm.discovery import GENERATED, Needs
 from service.engine.vllm.replica import Policy
 from service.engine.vllm.scorer import VllmOptions, connect
 from service.evaluation.metrics import mean_scores
 from service.evaluation.runs import ranked_list
-from service.ranking import profile as profiles
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 from service.ranking.ranker import Ranker
@@ -82,7 +82,7 @@ class Recorded:
 async def main() -> None:
     """Rank with the reference, then compare every engine with it."""
     options = _options()
-    profile = profiles.find(options.profile).model_copy(update={"stride": options.stride})
+    profile = find(options.profile).model_copy(update={"stride": options.stride})
     builder = PromptBuilder(profile)
     folder = BeirFolder(options.folder)
     lists = list(itertools.islice(given_lists(folder), options.queries))
@@ -97,7 +97,8 @@ async def main() -> None:
         return ndcg
 
     engines = await _engines(options, profile, builder)  # before the reference takes its time: one may be missing
-    reference = Recorded(ReferenceScorer(profile.directory))
+    with tempfile.TemporaryDirectory() as scratch:
+        reference = Recorded(ReferenceScorer(options.model or write_model(profile, Path(scratch))))
     expected = await measure("float32 reference", reference)
     tokens = [len(prompt.token_ids) for prompt in reference.prompts]
     print(f"{len(tokens)} windows of {min(tokens)} to {max(tokens)} tokens, mean {np.mean(tokens):.0f}", flush=True)
@@ -112,13 +113,13 @@ async def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--profile", default="onepass-mini")
+    parser.add_argument("--profile", default=NAME)
+    parser.add_argument("--model", type=Path, help="folder of a Llama in safetensors; else the tiny one")
     parser.add_argument("--qrels", default="test")
     parser.add_argument("--stride", type=int, default=7, help="13 windows for a list of 100")
     parser.add_argument("--queries", type=int, default=None, help="only the first so many")
     parser.add_argument("--decode", action="append", default=[], help="URL of a server of that mode")
     parser.add_argument("--head", action="append", default=[])
-    parser.add_argument("--onnx", action="append", default=[], type=Path, help="a folder with one ONNX model")
     return parser.parse_args()
 
 
@@ -129,7 +130,6 @@ async def _engines(options: argparse.Namespace, profile: Profile, builder: Promp
         for url in getattr(options, mode):
             vllm = VllmOptions((url,), policy=Policy(probe_s=30, attempt_s=60))
             engines.append((f"vLLM {mode} {url}", await connect(vllm, needs)))
-    engines.extend((f"ONNX {folder.name}", BatchingScorer(OnnxRunner(folder))) for folder in options.onnx)
     return engines
 
 

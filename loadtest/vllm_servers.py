@@ -1,7 +1,8 @@
 """Starts vLLM with a profile's model in each mode, decode, head and embed, and runs a command against them.
 
-    python loadtest/vllm_servers.py --python VENV/bin/python -- python -m pytest tests/engine/vllm
+    python -m loadtest.vllm_servers --python VENV/bin/python -- python -m pytest tests/engine/vllm
 
+A profile whose folder holds no weights is given a tiny model with random ones (``tiny_model.py``).
 The command finds the servers in ``TEST_VLLM_DECODE_URL``, ``TEST_VLLM_HEAD_URL`` and ``TEST_VLLM_EMBED_URL``; its
 exit status becomes this script's. Without a command the servers run until SIGINT or SIGTERM. ``--python`` is an
 interpreter that has vLLM; this script itself needs the service's own packages only. Nothing is installed.
@@ -27,11 +28,11 @@ from typing import NoReturn
 
 import httpx
 
+from loadtest.tiny_model import NAME, find, write_model
 from service.engine.vllm.arguments import ModelFacts, facts_of, server_arguments
 from service.engine.vllm.discovery import GENERATED
-from service.engine.vllm.export_head import export_head, read_config
+from service.engine.vllm.export_head import WEIGHTS, export_head, read_config
 from service.engine.vllm.reading import Mode
-from service.ranking import profile as profiles
 from service.ranking.profile import Profile
 from service.ranking.prompt import PromptBuilder
 
@@ -56,9 +57,11 @@ def main() -> int:
     """Start the servers, run the command, stop the servers."""
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
-    profile = profiles.find(options.profile)
+    profile = find(options.profile)
     with tempfile.TemporaryDirectory(prefix="onepass-vllm-") as folder, contextlib.ExitStack() as running:
         scratch = Path(folder)
+        if not (profile.directory / WEIGHTS).exists():
+            profile = profile.model_copy(update={"folder": write_model(profile, scratch / "model")})
         facts = _facts(profile, scratch)
         servers = {mode: running.enter_context(_server(mode, facts[mode], scratch, options)) for mode in options.modes}
         for server in servers.values():
@@ -72,7 +75,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="an interpreter that has vLLM")
-    parser.add_argument("--profile", default="onepass-mini")
+    parser.add_argument("--profile", default=NAME)
     parser.add_argument("--modes", nargs="+", type=Mode, choices=list(URL_VARIABLES), default=list(URL_VARIABLES))
     for mode in URL_VARIABLES:
         parser.add_argument(f"--{mode}-port", type=int, default=0, help="0 takes a free one")

@@ -3,7 +3,7 @@
     python -m loadtest.vllm_shapes --python VENV/bin/python --shape 0.5b 7b --out figures.json
 
 Weights do not change how long a forward pass takes, so none are needed: a ``config.json`` of the size wanted, the
-tokenizer of our small model, and ``--load-format dummy``. One server runs at a time. ``--shape tiny`` runs on a CPU.
+tokenizer that ships, and ``--load-format dummy``. One server runs at a time. ``--shape tiny`` runs on a CPU.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ import argparse
 import asyncio
 import json
 import shlex
-import shutil
 import statistics
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from loadtest.tiny_model import find, write_tokenizer
 from loadtest.vllm_servers import Server, started, wait_for
 from loadtest.vllm_throughput import Straight, Windows, straight_rate, written_or_one_token
 from service.engine.vllm.arguments import facts_of, server_arguments
 from service.engine.vllm.head import HeadReading
 from service.engine.vllm.reading import Manners, Mode
-from service.ranking import profile as profiles
 from service.ranking.prompt import PromptBuilder
 
-TOKENIZER = "onepass-mini"
 VOCABULARY = 151_936
 KNOWN = 6_000
 """Ids below this are in the tokenizer's vocabulary."""
@@ -118,9 +116,8 @@ def _measured(name: str, folder: Path, options: argparse.Namespace) -> Figures:
 
 def write_model(folder: Path, shape: Shape) -> PromptBuilder:
     """A model folder without weights; returns the labels that it is asked for."""
-    profile = profiles.find(TOKENIZER)
-    for file in profile.directory.glob("tokenizer*"):
-        shutil.copyfile(file, folder / file.name)
+    profile = find()
+    write_tokenizer(profile, folder)
     config = {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",

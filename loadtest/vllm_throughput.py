@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from loadtest.tiny_model import NAME, find
 from service.deadline import Deadline
 from service.engine.scorer import Prompt
 from service.engine.vllm.decode import DecodeReading
@@ -27,7 +28,6 @@ from service.engine.vllm.discovery import GENERATED, Needs
 from service.engine.vllm.head import HeadReading
 from service.engine.vllm.reading import Manners, Reading
 from service.engine.vllm.scorer import VllmOptions, VllmScorer, connect
-from service.ranking import profile as profiles
 from service.ranking.prompt import PromptBuilder
 
 Ask = Callable[[Any], Awaitable[object]]
@@ -87,7 +87,7 @@ class Straight:
 async def main() -> None:
     """Print every comparison."""
     options = _options()
-    profile = profiles.find(options.profile)
+    profile = find(options.profile)
     label_ids = PromptBuilder(profile).label_ids
     windows = Windows(label_ids, options.tokens, 6000)
     needs = Needs(label_ids, profile.context_tokens - GENERATED)
@@ -103,7 +103,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decode", required=True, help="URL of a server of that mode")
     parser.add_argument("--head", required=True)
-    parser.add_argument("--profile", default="onepass-mini")
+    parser.add_argument("--profile", default=NAME)
     parser.add_argument(
         "--tokens", type=int, default=1666, help="tokens of a window; those of 20 passages of 78 by default"
     )

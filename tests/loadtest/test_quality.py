@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.quality import Cell, main, tables
+from loadtest.tiny_model import SERVED_WITH
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def test_a_run_goes_on_where_it_was(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = data / "kept.jsonl"
-    monkeypatch.setenv("ONEPASS_ENGINE__KIND", "fake")
+    for name, value in ({"ONEPASS_ENGINE__KIND": "fake"} | SERVED_WITH).items():
+        monkeypatch.setenv(name, value)
     arguments = ["quality", str(data), "--sets", "nature", "--kept", str(kept), "--strategies", "single"]
     monkeypatch.setattr(sys, "argv", arguments)
     main()

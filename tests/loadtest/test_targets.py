@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_our_own_service_answers_every_dialect(service: httpx.Client, dialect: str) -> None:
     questions = Questions(random.Random(), 3, 20)
-    target = Target("ours", dialect, str(service.base_url), {}, "onepass-mini")
+    target = Target("ours", dialect, str(service.base_url), {}, "onepass-embedded")
     reply = await target.ask(questions.fresh())
     target.close()
     assert reply.kind == FULL
