@@ -23,6 +23,12 @@ from service.retrieval import index_store
 from service.retrieval.embedding.embedder import Embed, Embedder, PassageVectors
 from service.retrieval.manifest import FORMAT
 
+_PRAGMAS = (
+    "page_size = 32768",  # a row takes two or three kB: of smaller pages half would stay empty
+    "locking_mode = EXCLUSIVE",  # who has the index's lock is alone
+    "journal_mode = WAL",  # no commit waits for the disk
+    "synchronous = NORMAL",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (
     digest TEXT PRIMARY KEY,      -- in hexadecimal
@@ -43,9 +49,7 @@ class Spool:
         self._embed = embed
         with _translated(path):
             self._connection = sqlite3.connect(path, isolation_level=None)
-            # One process at a time has the index's lock. With a log in the place of a journal no commit waits for the
-            # disk.
-            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):
+            for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(_SCHEMA)
 
