@@ -62,7 +62,7 @@ def test_a_text_that_is_read_to_its_end_need_not_be_cut(service: httpx.Client) -
 def test_what_is_served_is_told(service: httpx.Client) -> None:
     info = service.get("/info").json()
 
-    assert info["model_id"] == "onepass-embedded"
+    assert info["model_id"] == "encoders"
     assert info["model_type"] == {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
     assert info["max_client_batch_size"] == 50
     assert info["max_input_length"] == 380
