@@ -18,6 +18,9 @@ from service.domain import Candidate, Ranking, RelevantSpan, WindowReading
 from service.ranking.profile import Profile
 from service.tokenization.sources import load_tokenizer
 
+MOST_CHUNKS = 2000
+"""Of all documents of a request: of a long list, fewer of each are ranked, and no request asks for more prompts."""
+
 _WORD = re.compile(r"\w+")
 _LONG = 3
 """Chunks from which another one may stand for a document than its first: of two, the first says more of the whole.

@@ -31,7 +31,7 @@ from service.domain import (
     Timings,
 )
 from service.errors import EmbedderError, NotFound
-from service.long_documents import LongDocuments, any_long, uncut
+from service.long_documents import MOST_CHUNKS, LongDocuments, any_long, uncut
 from service.observability.events import Degraded, Observer, QueryAsked, RankingFinished, StageFinished
 from service.observability.spans import annotate, span
 from service.ranking.auto import AUTO
@@ -167,7 +167,8 @@ class Pipeline:
         deadline: Deadline,
     ) -> Outcome:
         """The ranking of the candidates, by their best chunks where these are wanted and there is time to cut."""
-        rank, most = partial(self._reranking.rank, request, ranker), _most_chunks(request, ranker.profile)
+        rank = partial(self._reranking.rank, request, ranker)
+        most = _most_chunks(request, ranker.profile, len(candidates))
         if not most:
             return await rank(candidates, top_k, deadline)
         read = {place for place, candidate in enumerate(candidates) if ranker.has_read(candidate)}
@@ -261,11 +262,12 @@ def _identity(ranker: ListRanker, request: SearchRequest | RerankRequest) -> str
     return f"{ranker.identity} {request.timeout_ms:g}" if chosen else ranker.identity
 
 
-def _most_chunks(request: SearchRequest | RerankRequest, profile: Profile) -> int | None:
-    """The chunks of a long document that are ranked; ``None`` or 0 stand for its beginning."""
+def _most_chunks(request: SearchRequest | RerankRequest, profile: Profile, documents: int) -> int | None:
+    """The chunks of a long document that are ranked, fewer in a long list; ``None`` or 0 stand for its beginning."""
     asked = request.rerank.chunks
     beginning = request.rerank.passage_tokens is not None or (isinstance(request, SearchRequest) and request.feedback)
-    return profile.chunks if asked is None and not beginning else asked
+    wanted = profile.chunks if asked is None and not beginning else asked
+    return wanted and max(1, min(wanted, MOST_CHUNKS // max(1, documents)))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -95,3 +95,12 @@ def test_a_long_document_tells_which_part_of_it_is_relevant(service: httpx.Clien
     assert best["score"] == results[0]["score"] > second["score"]
     plain = service.post("/v1/rerank", json=body | {"relevant_spans": False}).raise_for_status().json()
     assert plain["results"][0]["relevant_spans"] is None
+
+
+def test_long_lists_of_long_documents_are_ranked_by_fewer_chunks_of_each(service: httpx.Client) -> None:
+    documents = [" ".join(f"word{number}{place}" for place in range(400)) for number in range(300)]
+
+    answer = rerank(service, documents=[*documents, TEXTS[2]], top_n=1, timeout_ms=200)
+
+    assert len(answer["results"]) == 1
+    assert answer["rerank"]["prompts"] <= 2000
